@@ -1,0 +1,197 @@
+//! What every engine does, and the table of engines.
+
+use crate::engines;
+use gguflab_types::machine::Device;
+use gguflab_types::{EngineIdentity, Ending, Event, Job};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Runs trials. A crash, a hang or a refusal is an [`Ending`], not an error.
+///
+/// Contract (tested for every engine by `tests/it/contract.rs`): [`Engine::run`] tells only known metrics,
+/// returns within the job's deadlines plus the grace for killing, leaves no process behind when it is dropped,
+/// can run the next job after any ending, and ends with `Measured` only when every request of the workload has
+/// at least one repetition that is not noisy.
+pub trait Engine {
+    /// Who it is; part of the subject.
+    fn identity(&self) -> &EngineIdentity;
+
+    /// The devices besides the CPU that it can use.
+    ///
+    /// # Errors
+    /// When the engine cannot be started or does not answer.
+    fn devices(&mut self) -> Result<Vec<Device>, EngineError>;
+
+    /// Runs one trial, telling events to `sink` as they happen. Returns early, `Cancelled`, when `stop` is set,
+    /// and with the ending that the sink gives when it says [`Control::End`].
+    fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending;
+}
+
+/// What the receiver of an event wants.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Control {
+    /// Go on.
+    Continue,
+    /// End the trial like this (pruned, for example).
+    End(Ending),
+}
+
+/// A flag that asks everything to stop; set by Ctrl-C. Clones share the flag.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// The flag itself, for a signal handler.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
+    /// Whether it is set.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets it.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Which engine, and how it is started.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EngineSpecification {
+    /// Name in [`ENGINES`].
+    pub kind: String,
+    /// What stands behind `=`: a path, or parameters.
+    pub target: Option<String>,
+    /// Environment variables to set for it.
+    pub environment: BTreeMap<String, String>,
+    /// Command to wrap it in, such as `numactl --interleave=all`.
+    pub wrapper: Vec<String>,
+    /// Folders to add to the search path of libraries.
+    pub library_paths: Vec<PathBuf>,
+    /// The project's worker executable, needed by `embedded` and to contain foreign programs.
+    pub worker: PathBuf,
+}
+
+/// One engine in the table.
+pub struct EngineRow {
+    /// Its name.
+    pub name: &'static str,
+    /// What stands behind `=`, empty when nothing does.
+    pub target: &'static str,
+    /// One line of help.
+    pub help: &'static str,
+    /// Starts it.
+    pub open: fn(&EngineSpecification) -> Result<Box<dyn Engine>, EngineError>,
+}
+
+/// Every engine.
+pub const ENGINES: &[EngineRow] = &[
+    EngineRow {
+        name: "embedded",
+        target: "",
+        help: "llama.cpp as it is built into gguflab-worker (default)",
+        open: engines::embedded::open,
+    },
+    EngineRow {
+        name: "worker",
+        target: "PATH",
+        help: "another build of gguflab-worker",
+        open: engines::embedded::open,
+    },
+    EngineRow {
+        name: "llama-bench",
+        target: "PATH",
+        help: "your own llama-bench",
+        open: engines::llama_bench::open,
+    },
+    EngineRow {
+        name: "simulated",
+        target: "PRESET",
+        help: "a seeded model of a machine: no model file, no GPU, no waiting",
+        open: engines::simulated::open,
+    },
+];
+
+/// Why an engine cannot be used at all. What happens to a single trial is an [`Ending`] instead.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No engine of that name.
+    #[error("unknown engine `{name}`: the engines are {known}")]
+    Unknown {
+        /// The name that was given.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// `kind=target` lacks its target, or has one too many.
+    #[error("engine `{name}` {problem}")]
+    Target {
+        /// The engine.
+        name: String,
+        /// What is wrong and what to write.
+        problem: String,
+    },
+    /// The program cannot be started.
+    #[error("cannot start {program}: {source}; {hint}")]
+    Start {
+        /// The program.
+        program: String,
+        /// What the system says.
+        source: std::io::Error,
+        /// What to do.
+        hint: String,
+    },
+    /// It started and then did not behave as this kind of engine does.
+    #[error("{program} {problem}")]
+    Unusable {
+        /// The program.
+        program: String,
+        /// What it did, and what to do about it.
+        problem: String,
+    },
+}
+
+impl EngineSpecification {
+    /// Reads `kind` or `kind=target`, as `--engine` takes it.
+    ///
+    /// # Errors
+    /// [`EngineError::Unknown`] or [`EngineError::Target`].
+    pub fn parse(text: &str, worker: PathBuf) -> Result<EngineSpecification, EngineError> {
+        let (kind, target) = match text.split_once('=') {
+            Some((kind, target)) => (kind, Some(target.to_string())),
+            None => (text, None),
+        };
+        let row = row(kind)?;
+        let problem = match (&target, row.target) {
+            (None, "PATH") => Some(format!("needs a path: write {kind}=PATH")),
+            (Some(target), "PATH") if target.is_empty() => Some(format!("needs a path: write {kind}=PATH")),
+            (Some(_), "") => Some("takes no `=`".to_string()),
+            _ => None,
+        };
+        match problem {
+            Some(problem) => Err(EngineError::Target { name: kind.to_string(), problem }),
+            None => Ok(EngineSpecification { kind: kind.to_string(), target, worker, ..Default::default() }),
+        }
+    }
+}
+
+/// Starts an engine.
+///
+/// # Errors
+/// When there is no such engine, or it cannot be started or used.
+pub fn open(specification: &EngineSpecification) -> Result<Box<dyn Engine>, EngineError> {
+    (row(&specification.kind)?.open)(specification)
+}
+
+fn row(name: &str) -> Result<&'static EngineRow, EngineError> {
+    ENGINES.iter().find(|row| row.name == name).ok_or_else(|| EngineError::Unknown {
+        name: name.to_string(),
+        known: ENGINES.iter().map(|row| row.name).collect::<Vec<_>>().join(", "),
+    })
+}

@@ -1,0 +1,5 @@
+//! The engines, one file each.
+
+pub mod embedded;
+pub mod llama_bench;
+pub mod simulated;

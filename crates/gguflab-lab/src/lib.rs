@@ -1,0 +1,1 @@
+//! The verbs: inspect, devices, bench, tune. The only place where engine, search and store meet.

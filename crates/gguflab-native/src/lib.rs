@@ -1,0 +1,1 @@
+//! Everything that needs unsafe: llama.cpp behind a safe API.

@@ -1,0 +1,1 @@
+//! Memory models: what a configuration needs, and what fits. Pure.

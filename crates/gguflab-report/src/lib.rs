@@ -1,0 +1,1 @@
+//! One document model, every format: terminal, Markdown, CSV, JSON, HTML, SVG.

@@ -1,0 +1,1 @@
+//! Spaces, samplers, races and stopping rules. Pure given a seed.

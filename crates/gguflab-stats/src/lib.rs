@@ -1,0 +1,1 @@
+//! Samples to estimates and comparisons. Pure; every formula names its source.

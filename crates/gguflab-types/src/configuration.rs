@@ -1,0 +1,251 @@
+//! One value for every knob.
+
+use crate::knob::{self, Facts, Flag, KNOBS, Knob, RULES, Scope};
+use crate::value::{Value, round_half_even};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Settings by knob name. A knob that is not in it is [`Value::Auto`]: the engine's default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Configuration {
+    settings: BTreeMap<String, Value>,
+}
+
+const AUTO: &Value = &Value::Auto;
+
+impl Configuration {
+    /// The engine's defaults.
+    #[must_use]
+    pub fn new() -> Configuration {
+        Configuration::default()
+    }
+
+    /// The value of a knob, [`Value::Auto`] when it is not set.
+    #[must_use]
+    pub fn get(&self, knob: &str) -> &Value {
+        self.settings.get(knob).unwrap_or(AUTO)
+    }
+
+    /// The whole number that a knob is set to, if any.
+    #[must_use]
+    pub fn integer(&self, knob: &str) -> Option<i64> {
+        self.get(knob).as_integer()
+    }
+
+    /// Whether a knob is set to one of these words.
+    #[must_use]
+    pub fn is_word(&self, knob: &str, words: &[&str]) -> bool {
+        matches!(self.get(knob), Value::Text(text) if words.contains(&text.as_str()))
+    }
+
+    /// This configuration with one setting changed; [`Value::Auto`] takes the setting out.
+    #[must_use]
+    pub fn with(mut self, knob: &str, value: Value) -> Configuration {
+        if value == Value::Auto {
+            self.settings.remove(knob);
+        } else {
+            self.settings.insert(knob.to_string(), value);
+        }
+        self
+    }
+
+    /// The settings, by name of the knob.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.settings.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Whether nothing is set: the engine's defaults.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.settings.is_empty()
+    }
+
+    /// Checks every setting against the table and the rules over several knobs, and gives the canonical form.
+    ///
+    /// # Errors
+    /// A fragment that names the knob and says what is allowed.
+    pub fn checked(&self, facts: &Facts) -> Result<Configuration, String> {
+        let mut checked = Configuration::new();
+        for (name, value) in self.settings() {
+            let knob = knob::find(name).ok_or_else(|| unknown_knob(name))?;
+            let value = knob.check(value)?;
+            if value != Value::Auto && !knob.condition.holds(facts) {
+                return Err(format!("knob {name} needs {}", knob.condition.need()));
+            }
+            checked = checked.with(name, value);
+        }
+        let resolved = checked.resolve_ratio(facts);
+        match RULES.iter().find(|rule| !(rule.holds)(&resolved, facts)) {
+            Some(rule) => Err(format!("{} (in `{self}`)", rule.statement)),
+            None => Ok(resolved.canonical(facts)),
+        }
+    }
+
+    /// The form in which two configurations that do the same are equal: ratios resolved, ubatch cut to batch,
+    /// settings that equal the default or mean nothing on this machine taken out.
+    #[must_use]
+    pub fn canonical(&self, facts: &Facts) -> Configuration {
+        let mut canonical = self.resolve_ratio(facts).cut_ubatch(facts);
+        canonical.settings.retain(|name, value| match knob::find(name) {
+            Some(knob) => {
+                knob.condition.holds(facts) && *value != Value::Auto && *value != (knob.default)(facts)
+            }
+            None => true,
+        });
+        canonical.follow_threads(facts)
+    }
+
+    /// What has to be made anew to go from this configuration to another.
+    #[must_use]
+    pub fn scope_of_change(&self, other: &Configuration) -> Option<Scope> {
+        KNOBS.iter().filter(|knob| self.get(knob.name) != other.get(knob.name)).map(|knob| knob.scope).max()
+    }
+
+    /// The settings as arguments of a tool; `pick` chooses the tool's flag.
+    pub fn arguments(&self, pick: impl Fn(&Knob) -> Flag) -> Vec<String> {
+        KNOBS.iter().flat_map(|knob| pick(knob).arguments(self.get(knob.name))).collect()
+    }
+
+    /// A stable text that is equal for equal configurations, such as `threads=4 ubatch=128`; `default` for none.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.to_string()
+    }
+
+    fn resolve_ratio(&self, facts: &Facts) -> Configuration {
+        let Value::BatchRatio(ratio) = *self.get("ubatch") else { return self.clone() };
+        let default = knob::find("batch").and_then(|knob| (knob.default)(facts).as_integer());
+        let batch = self.integer("batch").or(default).unwrap_or(1);
+        // S1.1c of the predecessor: max(1, round half to even (batch / ratio)).
+        let ubatch = round_half_even(batch as f64 / ratio).max(1.0);
+        self.clone().with("ubatch", Value::Integer(ubatch as i64))
+    }
+
+    fn cut_ubatch(self, facts: &Facts) -> Configuration {
+        let Some(batch) = self.integer("batch") else { return self };
+        let default = knob::find("ubatch").and_then(|knob| (knob.default)(facts).as_integer());
+        match self.integer("ubatch").or(default) {
+            // llama.cpp computes with min(batch, ubatch); the same for an unset ubatch above a small batch.
+            Some(ubatch) if ubatch >= batch => self.with("ubatch", Value::Auto),
+            _ => self,
+        }
+    }
+
+    /// `threads-batch` follows `threads` when it is not set, so an equal value says nothing.
+    fn follow_threads(self, facts: &Facts) -> Configuration {
+        let default = knob::find("threads").map(|knob| (knob.default)(facts));
+        let threads = match self.get("threads") {
+            Value::Auto => default,
+            set => Some(set.clone()),
+        };
+        if threads.as_ref() == Some(self.get("threads-batch")) {
+            return self.with("threads-batch", Value::Auto);
+        }
+        self
+    }
+}
+
+fn unknown_knob(name: &str) -> String {
+    let names: Vec<&str> = KNOBS.iter().map(|knob| knob.name).collect();
+    let close =
+        names.iter().min_by_key(|known| distance(known, name)).filter(|known| distance(known, name) <= 3);
+    match close {
+        Some(known) => format!("unknown knob `{name}`: did you mean `{known}`?"),
+        None => format!("unknown knob `{name}`: the knobs are {}", names.join(", ")),
+    }
+}
+
+/// Edit distance (Levenshtein), for suggestions.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, one) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, other) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(one != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = substituted.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.settings.is_empty() {
+            return formatter.write_str("default");
+        }
+        let parts: Vec<String> = self.settings().map(|(name, value)| format!("{name}={value}")).collect();
+        formatter.write_str(&parts.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configuration(text: &str) -> Configuration {
+        text.split_whitespace().fold(Configuration::new(), |made, part| {
+            let (name, value) = part.split_once('=').unwrap();
+            made.with(name, Value::parse(value))
+        })
+    }
+
+    fn facts() -> Facts {
+        Facts { physical_cores: 4, logical_cores: 8, ..Facts::default() }
+    }
+
+    #[test]
+    fn configurations_that_do_the_same_have_one_key() {
+        for (written, key) in [
+            ("threads=4", "default"),
+            ("threads=4 threads-batch=4", "default"),
+            ("threads=2 threads-batch=2", "threads=2"),
+            ("batch=2048 ubatch=512", "default"),
+            ("batch=128 ubatch=512", "batch=128"),
+            ("batch=128", "batch=128"),
+            ("batch=1024 ubatch=batch/4", "batch=1024 ubatch=256"),
+            ("ubatch=batch/4", "default"),
+            ("gpu-layers=10", "default"),
+            ("flash-attention=auto", "default"),
+        ] {
+            assert_eq!(configuration(written).canonical(&facts()).key(), key, "{written}");
+        }
+    }
+
+    #[test]
+    fn the_predecessors_ratios_round_half_to_even() {
+        for (batch, ratio, ubatch) in [(6, 4, 2), (10, 4, 2), (14, 4, 4), (5, 2, 2), (3, 2, 2), (1, 4, 1)] {
+            let made = configuration(&format!("batch={batch} ubatch=batch/{ratio}")).resolve_ratio(&facts());
+            assert_eq!(made.integer("ubatch"), Some(ubatch), "{batch}/{ratio}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_is_refused_with_a_reason() {
+        for (written, reason) in [
+            ("threds=4", "did you mean `threads`?"),
+            ("zzzzzzzz=4", "the knobs are"),
+            ("batch=128 ubatch=256", "ubatch may not be larger than batch"),
+            ("cache-type-v=q8_0 flash-attention=off", "quantised V cache needs flash attention"),
+            ("gpu-layers=10", "needs a GPU"),
+            ("threads=0", "whole number from 1"),
+        ] {
+            let refused = configuration(written).checked(&facts()).unwrap_err();
+            assert!(refused.contains(reason), "{written}: {refused}");
+        }
+        let fine = configuration("cache-type-v=q8_0 flash-attention=on threads=8").checked(&facts()).unwrap();
+        assert_eq!(fine.key(), "cache-type-v=q8_0 flash-attention=on threads=8");
+    }
+
+    #[test]
+    fn json_is_a_plain_object() {
+        let made = configuration("threads=8 cache-type-k=q8_0 kv-offload=off");
+        let text = serde_json::to_string(&made).unwrap();
+        assert_eq!(text, r#"{"cache-type-k":"q8_0","kv-offload":false,"threads":8}"#);
+        assert_eq!(serde_json::from_str::<Configuration>(&text).unwrap(), made);
+    }
+}

@@ -1,0 +1,34 @@
+//! The nouns of the laboratory: knob, setting, configuration, workload, subject, trial, sample, outcome.
+//!
+//! No I/O, no clock, no randomness lives here: these types are what every other crate talks about.
+//! The open-ended lists are tables: [`knob::KNOBS`], [`metric::METRICS`] and [`workload::WORKLOADS`];
+//! an entry there is all that a new knob, metric or workload costs.
+
+pub mod configuration;
+pub mod event;
+pub mod job;
+pub mod knob;
+pub mod machine;
+pub mod message;
+pub mod metric;
+pub mod outcome;
+pub mod sample;
+pub mod subject;
+pub mod trial;
+pub mod unit;
+pub mod value;
+pub mod workload;
+
+pub use configuration::Configuration;
+pub use event::Event;
+pub use job::{Deadlines, Job, PromptKind, Protocol};
+pub use knob::{KNOBS, Knob};
+pub use machine::{Machine, MachineState};
+pub use metric::{Direction, METRICS, Metric};
+pub use outcome::{Ending, Outcome};
+pub use sample::{Repetition, Sample};
+pub use subject::{EngineIdentity, ModelIdentity, Subject};
+pub use trial::{Purpose, Trial};
+pub use unit::Unit;
+pub use value::Value;
+pub use workload::{Request, WORKLOADS, Workload};

@@ -1,0 +1,165 @@
+//! The protocol between the program and its worker: one JSON object on a line, commands one way, messages the
+//! other. Both sides state [`PROTOCOL_VERSION`] first; a worker of another version is refused by name.
+
+use crate::configuration::Configuration;
+use crate::event::{Level, Phase};
+use crate::job::Protocol;
+use crate::machine::Device;
+use crate::sample::Sample;
+use crate::workload::Workload;
+use serde::{Deserialize, Serialize};
+
+/// Raised when a message changes its meaning.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What the worker is told. Every command but `Quit` is answered with exactly one [`Message::Done`] or
+/// [`Message::Failed`] of the same number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// Number of the request, chosen by the sender.
+    pub request: u64,
+    /// What to do.
+    pub order: Order,
+}
+
+/// An order to the worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Load a model, in place of the one that is loaded.
+    Load {
+        /// Path of the model.
+        path: String,
+        /// Settings of knobs whose scope is the model.
+        configuration: Configuration,
+        /// Whether to drop the file from the page cache first.
+        cold: bool,
+    },
+    /// Make a context on the loaded model and measure the workload in it.
+    Bench {
+        /// Settings of all knobs.
+        configuration: Configuration,
+        /// What to run.
+        workload: Workload,
+        /// How to measure.
+        protocol: Protocol,
+    },
+    /// Measure one more repetition of one request in the context of the last `Bench`.
+    Repeat {
+        /// Which request of the workload.
+        index: u32,
+    },
+    /// List the devices.
+    Devices,
+    /// Free everything and end.
+    Quit,
+}
+
+/// What the worker says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Message {
+    /// First line: who this is.
+    Hello(Hello),
+    /// A phase begins; said before every native call that may not come back.
+    Phase {
+        /// Number of the command.
+        request: u64,
+        /// The phase.
+        phase: Phase,
+    },
+    /// Still alive; said four times a second by a thread of its own.
+    Heartbeat {
+        /// Peak resident bytes so far.
+        peak_memory: u64,
+    },
+    /// A line of the engine's log.
+    Log {
+        /// How grave.
+        level: Level,
+        /// What.
+        text: String,
+    },
+    /// A repetition begins now.
+    RepetitionStarted {
+        /// Number of the command.
+        request: u64,
+        /// Which request of the workload.
+        index: u32,
+    },
+    /// A repetition ended.
+    Repetition {
+        /// Number of the command.
+        request: u64,
+        /// Which request of the workload; `None` for values of the whole trial.
+        index: Option<u32>,
+        /// Wall seconds that it took.
+        duration: f64,
+        /// Processor seconds (user + system) of the worker meanwhile.
+        cpu_time: f64,
+        /// What was measured.
+        samples: Vec<Sample>,
+    },
+    /// The devices.
+    Devices {
+        /// Number of the command.
+        request: u64,
+        /// All but the CPU.
+        devices: Vec<Device>,
+    },
+    /// The native code is about to abort the process, with its last words.
+    Aborting {
+        /// File, line and message.
+        text: String,
+    },
+    /// The command was carried out.
+    Done {
+        /// Number of the command.
+        request: u64,
+    },
+    /// The command was not carried out; the worker lives on.
+    Failed {
+        /// Number of the command.
+        request: u64,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Who the worker is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL_VERSION`] of the worker.
+    pub protocol: u32,
+    /// Version of the worker.
+    pub version: String,
+    /// Process number.
+    pub process: u32,
+    /// Build of llama.cpp: number, commit, compiler.
+    pub engine: String,
+    /// Instruction sets and libraries that the engine was built with and uses.
+    pub features: Vec<String>,
+    /// Backends that are registered.
+    pub backends: Vec<String>,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its kind.
+    pub kind: FailureKind,
+    /// Its reason, from the engine's log where it has one.
+    pub reason: String,
+}
+
+/// Kinds of failure that leave the worker alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The engine refused model, settings or tokens.
+    Rejected,
+    /// Memory could not be had.
+    OutOfMemory,
+    /// It was told to stop.
+    Aborted,
+}

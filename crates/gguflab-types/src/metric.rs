@@ -1,0 +1,112 @@
+//! What is measured: one table.
+
+use crate::unit::Unit;
+use serde::{Deserialize, Serialize};
+
+/// Which way is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// More is better.
+    Higher,
+    /// Less is better.
+    Lower,
+    /// Neither: it describes the run.
+    Neutral,
+}
+
+/// One thing that is measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Metric {
+    /// Its name in files, on the command line and in the store.
+    pub name: &'static str,
+    /// The base unit of its values.
+    pub unit: Unit,
+    /// Which way is better.
+    pub direction: Direction,
+    /// One line of help.
+    pub help: &'static str,
+}
+
+/// Seconds from the start of loading until the model is ready, file in the page cache.
+pub const LOAD: &str = "load";
+/// Seconds from the start of loading until the model is ready, file dropped from the page cache first.
+pub const LOAD_COLD: &str = "load-cold";
+/// Prompt tokens per second.
+pub const PREFILL: &str = "prefill";
+/// Seconds from the request to the first generated token.
+pub const FIRST_TOKEN: &str = "first-token";
+/// Generated tokens per second after the first token, over all sequences.
+pub const DECODE: &str = "decode";
+/// Seconds between neighbouring tokens; one value for each gap.
+pub const INTER_TOKEN: &str = "inter-token";
+/// Seconds of the whole request.
+pub const REQUEST: &str = "request";
+/// Processor seconds (user + system) of the request.
+pub const CPU_TIME: &str = "cpu-time";
+/// Peak resident memory of the engine's process.
+pub const PEAK_MEMORY: &str = "peak-memory";
+/// Bytes taken on devices other than the CPU.
+pub const DEVICE_MEMORY: &str = "device-memory";
+/// Seconds to make the context.
+pub const CONTEXT: &str = "context";
+/// Tokens asked for.
+pub const TOKENS_ASKED: &str = "tokens-asked";
+/// Tokens produced.
+pub const TOKENS_PRODUCED: &str = "tokens-produced";
+
+/// Every metric.
+pub const METRICS: &[Metric] = &[
+    metric(LOAD, Unit::Seconds, Direction::Lower, "time to load the model, file in the page cache"),
+    metric(
+        LOAD_COLD,
+        Unit::Seconds,
+        Direction::Lower,
+        "time to load the model, file dropped from the page cache",
+    ),
+    metric(CONTEXT, Unit::Seconds, Direction::Lower, "time to make a context on the loaded model"),
+    metric(PREFILL, Unit::TokensPerSecond, Direction::Higher, "prompt tokens processed per second"),
+    metric(
+        FIRST_TOKEN,
+        Unit::Seconds,
+        Direction::Lower,
+        "time from the request to the first generated token",
+    ),
+    metric(
+        DECODE,
+        Unit::TokensPerSecond,
+        Direction::Higher,
+        "tokens generated per second after the first one",
+    ),
+    metric(INTER_TOKEN, Unit::Seconds, Direction::Lower, "time between neighbouring tokens"),
+    metric(REQUEST, Unit::Seconds, Direction::Lower, "time of the whole request"),
+    metric(CPU_TIME, Unit::Seconds, Direction::Lower, "processor time (user + system) of the request"),
+    metric(PEAK_MEMORY, Unit::Bytes, Direction::Lower, "peak resident memory of the engine's process"),
+    metric(DEVICE_MEMORY, Unit::Bytes, Direction::Lower, "memory taken on devices other than the CPU"),
+    metric(TOKENS_ASKED, Unit::Tokens, Direction::Neutral, "tokens that the request asked for"),
+    metric(TOKENS_PRODUCED, Unit::Tokens, Direction::Neutral, "tokens that were produced"),
+];
+
+const fn metric(name: &'static str, unit: Unit, direction: Direction, help: &'static str) -> Metric {
+    Metric { name, unit, direction, help }
+}
+
+/// The metric of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Metric> {
+    METRICS.iter().find(|metric| metric.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_lower_case() {
+        let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), METRICS.len());
+        assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
+        assert_eq!(find(DECODE).map(|metric| metric.unit), Some(Unit::TokensPerSecond));
+    }
+}

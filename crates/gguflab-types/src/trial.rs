@@ -1,0 +1,71 @@
+//! One visit of one configuration.
+
+use crate::configuration::Configuration;
+use crate::outcome::Ending;
+use crate::sample::Repetition;
+use serde::{Deserialize, Serialize};
+
+/// Why a trial was run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// The configuration to beat.
+    Baseline,
+    /// One cell of a full grid.
+    Grid,
+    /// One step of the coordinate screen.
+    Screen,
+    /// Proposed by a sampler.
+    Search,
+    /// One visit in an interleaved race of finalists.
+    Race,
+    /// A plain measurement.
+    Bench,
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Purpose; 6] =
+        [Purpose::Baseline, Purpose::Grid, Purpose::Screen, Purpose::Search, Purpose::Race, Purpose::Bench];
+
+    /// Its name in the store, the same as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Purpose::Baseline => "baseline",
+            Purpose::Grid => "grid",
+            Purpose::Screen => "screen",
+            Purpose::Search => "search",
+            Purpose::Race => "race",
+            Purpose::Bench => "bench",
+        }
+    }
+
+    /// The purpose of this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Purpose> {
+        Purpose::ALL.into_iter().find(|purpose| purpose.name() == name)
+    }
+}
+
+/// One visit of one configuration: warm-up and repetitions at one time, under one protocol. Never changed once
+/// it has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Number within the study, from 0.
+    pub number: u32,
+    /// The configuration.
+    pub configuration: Configuration,
+    /// Why it was run.
+    pub purpose: Purpose,
+    /// Which round of a race or which repeat of the baseline, from 0.
+    pub round: u32,
+    /// How it ended; `None` while it runs.
+    pub ending: Option<Ending>,
+    /// What was measured.
+    pub repetitions: Vec<Repetition>,
+    /// Start in seconds since 1970 (UTC).
+    pub started: f64,
+    /// Wall seconds from start to end; `None` while it runs.
+    pub duration: Option<f64>,
+}

@@ -1,0 +1,46 @@
+//! Base units. Numbers are kept in them everywhere; scaling happens only when shown.
+
+use serde::{Deserialize, Serialize};
+
+/// The base unit of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+    /// Tokens per second.
+    TokensPerSecond,
+    /// Tokens.
+    Tokens,
+    /// A plain count.
+    Count,
+    /// A fraction of one; shown as per cent.
+    Fraction,
+    /// Hertz.
+    Hertz,
+    /// Degrees Celsius.
+    Celsius,
+    /// Bits per weight.
+    BitsPerWeight,
+    /// No unit.
+    None,
+}
+
+impl Unit {
+    /// The symbol written behind an unscaled number, empty where there is none.
+    #[must_use]
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Unit::Seconds => "s",
+            Unit::Bytes => "B",
+            Unit::TokensPerSecond => "tok/s",
+            Unit::Tokens => "tok",
+            Unit::Hertz => "Hz",
+            Unit::Celsius => "°C",
+            Unit::BitsPerWeight => "bit/weight",
+            Unit::Count | Unit::Fraction | Unit::None => "",
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What the user will run: one table of named workloads, or a request of the user's own.
+
+use serde::{Deserialize, Serialize};
+
+/// One kind of request: tokens already in the cache, a prompt, tokens to generate, and how many run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Prompt tokens. 0: generation only, from a single token.
+    pub prompt: u32,
+    /// Tokens already in the cache of each sequence before the prompt.
+    pub depth: u32,
+    /// Tokens to generate for each sequence. 0: prompt only.
+    pub generate: u32,
+    /// Sequences that run at the same time.
+    pub concurrency: u32,
+    /// Its share among the requests of the workload; shares are normalised.
+    pub weight: f64,
+}
+
+impl Request {
+    /// A single request without depth.
+    #[must_use]
+    pub const fn new(prompt: u32, generate: u32) -> Request {
+        Request { prompt, depth: 0, generate, concurrency: 1, weight: 1.0 }
+    }
+
+    /// Tokens that one sequence needs in the cache.
+    #[must_use]
+    pub fn tokens_per_sequence(&self) -> u64 {
+        // A run without a prompt starts from one token that is not counted as generated.
+        u64::from(self.depth) + u64::from(self.prompt) + u64::from(self.generate)
+    }
+
+    /// Tokens that the whole request needs in the cache.
+    #[must_use]
+    pub fn context(&self) -> u64 {
+        self.tokens_per_sequence() * u64::from(self.concurrency.max(1))
+    }
+
+    /// A short label such as `pp512+tg128@d2048×4`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let mut parts = Vec::new();
+        if self.prompt > 0 {
+            parts.push(format!("pp{}", self.prompt));
+        }
+        if self.generate > 0 {
+            parts.push(format!("tg{}", self.generate));
+        }
+        let mut label = parts.join("+");
+        if self.depth > 0 {
+            label.push_str(&format!("@d{}", self.depth));
+        }
+        if self.concurrency > 1 {
+            label.push_str(&format!("×{}", self.concurrency));
+        }
+        label
+    }
+}
+
+/// A mix of requests. It sets the context that is needed; it is not searched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// Its name.
+    pub name: String,
+    /// The requests in it, at least one.
+    pub requests: Vec<Request>,
+}
+
+impl Workload {
+    /// A workload of one request.
+    pub fn single(name: impl Into<String>, request: Request) -> Workload {
+        Workload { name: name.into(), requests: vec![request] }
+    }
+
+    /// The largest cache any of its requests needs, in tokens.
+    #[must_use]
+    pub fn context(&self) -> u64 {
+        self.requests.iter().map(Request::context).max().unwrap_or(0)
+    }
+
+    /// The most sequences at once.
+    #[must_use]
+    pub fn concurrency(&self) -> u32 {
+        self.requests.iter().map(|request| request.concurrency.max(1)).max().unwrap_or(1)
+    }
+}
+
+/// One row of the table of named workloads; several rows of one name make a mix.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WorkloadRow {
+    /// The workload's name.
+    pub name: &'static str,
+    /// One of its requests.
+    pub request: Request,
+    /// One line of help.
+    pub help: &'static str,
+}
+
+/// The named workloads.
+pub const WORKLOADS: &[WorkloadRow] = &[
+    WorkloadRow {
+        name: "chat",
+        request: Request { prompt: 128, depth: 512, generate: 128, concurrency: 1, weight: 1.0 },
+        help: "one user; a short question into a running conversation",
+    },
+    WorkloadRow {
+        name: "long-prompt",
+        request: Request { prompt: 2048, depth: 0, generate: 64, concurrency: 1, weight: 1.0 },
+        help: "a long document, a short answer",
+    },
+    WorkloadRow {
+        name: "batch",
+        request: Request { prompt: 256, depth: 0, generate: 64, concurrency: 4, weight: 1.0 },
+        help: "four requests at a time",
+    },
+];
+
+/// The named workload, or `None`.
+#[must_use]
+pub fn find(name: &str) -> Option<Workload> {
+    let requests: Vec<Request> =
+        WORKLOADS.iter().filter(|row| row.name == name).map(|row| row.request).collect();
+    (!requests.is_empty()).then(|| Workload { name: name.to_string(), requests })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_workloads_can_be_found_and_say_what_context_they_need() {
+        let batch = find("batch").unwrap();
+        assert_eq!((batch.context(), batch.concurrency()), (4 * 320, 4));
+        assert_eq!(find("no-such-workload"), None);
+        assert_eq!(find("chat").unwrap().requests[0].label(), "pp128+tg128@d512");
+    }
+}
