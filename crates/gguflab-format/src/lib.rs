@@ -3,10 +3,10 @@
 //! # Layout
 //! - [`model`]: a model on disk, one file or several parts; where to start reading.
 //! - [`facts`]: what a header says about the model (architecture, sizes, tensor types).
-//! - [`check`]: findings about damaged, unusual or unusable files, each saying what to do.
+//! - [`mod@check`]: findings about damaged, unusual or unusable files, each saying what to do.
 //! - [`header`], [`metadata`], [`types`]: the format itself (GGUF 2 and 3, both byte orders).
 //! - [`split`]: names of split files.
-//! - [`write`]: writes a file, tensor by tensor, beside its place and renames it.
+//! - [`mod@write`]: writes a file, tensor by tensor, beside its place and renames it.
 //! - [`tiny`]: small deterministic models with their own tokenizer, for tests and the offline demo.
 //! - [`limits`]: the named limits on every count and length that a file states.
 //!

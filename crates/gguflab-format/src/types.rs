@@ -137,7 +137,8 @@ impl TensorType {
 
     /// The type that llama.cpp's quantiser really uses when this one is asked for a tensor with `columns`
     /// columns (its first dimension): the same if the columns are whole blocks, else the fallback
-    /// (`tensor_type_fallback` in llama.cpp's `src/llama-quant.cpp`), else `F16`.
+    /// (`tensor_type_fallback` in llama.cpp's `src/llama-quant.cpp`), else `F16`. (llama.cpp stops instead for
+    /// `Q1_0`, `Q8_K` and `NVFP4`, which have no fallback.)
     #[must_use]
     pub fn for_columns(self, columns: u64) -> TensorType {
         if columns.is_multiple_of(self.facts().block) {
@@ -160,9 +161,11 @@ impl TensorType {
             | TensorType::IQ1_S
             | TensorType::IQ1_M
             | TensorType::IQ4_XS => Some(TensorType::IQ4_NL),
-            TensorType::Q2_K | TensorType::Q3_K | TensorType::TQ1_0 | TensorType::TQ2_0 => {
-                Some(TensorType::Q4_0)
-            }
+            TensorType::Q2_0
+            | TensorType::Q2_K
+            | TensorType::Q3_K
+            | TensorType::TQ1_0
+            | TensorType::TQ2_0 => Some(TensorType::Q4_0),
             TensorType::Q4_K => Some(TensorType::Q5_0),
             TensorType::Q5_K => Some(TensorType::Q5_1),
             TensorType::Q6_K => Some(TensorType::Q8_0),

@@ -1,1 +1,7 @@
-//! Memory models: what a configuration needs, and what fits. Pure.
+//! Memory models: what a configuration needs, and what fits. Pure: header and settings in, bytes out.
+//!
+//! Exact placement of tensors and allocation of types come beside [`memory`].
+
+pub mod memory;
+
+pub use memory::{CacheType, Need, cache_bytes, largest_context, need};

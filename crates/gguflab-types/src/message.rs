@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Raised when a message changes its meaning.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// What the worker is told. Every command but `Quit` is answered with exactly one [`Message::Done`] or
+/// What the worker is told. Every command but `Abort` and `Quit` is answered with exactly one [`Message::Done`] or
 /// [`Message::Failed`] of the same number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Command {
@@ -32,8 +32,6 @@ pub enum Order {
         path: String,
         /// Settings of knobs whose scope is the model.
         configuration: Configuration,
-        /// Whether to drop the file from the page cache first.
-        cold: bool,
     },
     /// Make a context on the loaded model and measure the workload in it.
     Bench {
@@ -43,6 +41,8 @@ pub enum Order {
         workload: Workload,
         /// How to measure.
         protocol: Protocol,
+        /// Threads that are used where the configuration leaves them to the engine.
+        threads: u32,
     },
     /// Measure one more repetition of one request in the context of the last `Bench`.
     Repeat {
@@ -51,6 +51,8 @@ pub enum Order {
     },
     /// List the devices.
     Devices,
+    /// Make the command that runs now fail as aborted; obeyed at once, answered by that command.
+    Abort,
     /// Free everything and end.
     Quit,
 }

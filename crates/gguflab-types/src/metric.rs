@@ -34,10 +34,14 @@ pub const LOAD: &str = "load";
 pub const LOAD_COLD: &str = "load-cold";
 /// Prompt tokens per second.
 pub const PREFILL: &str = "prefill";
+/// Standard deviation of [`PREFILL`] where an engine tells only that and the mean.
+pub const PREFILL_DEVIATION: &str = "prefill-deviation";
 /// Seconds from the request to the first generated token.
 pub const FIRST_TOKEN: &str = "first-token";
 /// Generated tokens per second after the first token, over all sequences.
 pub const DECODE: &str = "decode";
+/// Standard deviation of [`DECODE`] where an engine tells only that and the mean.
+pub const DECODE_DEVIATION: &str = "decode-deviation";
 /// Seconds between neighbouring tokens; one value for each gap.
 pub const INTER_TOKEN: &str = "inter-token";
 /// Seconds of the whole request.
@@ -67,6 +71,12 @@ pub const METRICS: &[Metric] = &[
     metric(CONTEXT, Unit::Seconds, Direction::Lower, "time to make a context on the loaded model"),
     metric(PREFILL, Unit::TokensPerSecond, Direction::Higher, "prompt tokens processed per second"),
     metric(
+        PREFILL_DEVIATION,
+        Unit::TokensPerSecond,
+        Direction::Neutral,
+        "standard deviation of prefill over repetitions that were not told one by one",
+    ),
+    metric(
         FIRST_TOKEN,
         Unit::Seconds,
         Direction::Lower,
@@ -77,6 +87,12 @@ pub const METRICS: &[Metric] = &[
         Unit::TokensPerSecond,
         Direction::Higher,
         "tokens generated per second after the first one",
+    ),
+    metric(
+        DECODE_DEVIATION,
+        Unit::TokensPerSecond,
+        Direction::Neutral,
+        "standard deviation of decode over repetitions that were not told one by one",
     ),
     metric(INTER_TOKEN, Unit::Seconds, Direction::Lower, "time between neighbouring tokens"),
     metric(REQUEST, Unit::Seconds, Direction::Lower, "time of the whole request"),

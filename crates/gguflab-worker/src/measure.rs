@@ -1,0 +1,268 @@
+//! Measures a workload in a context.
+
+use crate::channel::Output;
+use crate::prompt::Tokens;
+use gguflab_native::context::BatchToken;
+use gguflab_native::{Context, ContextSettings, Model, NativeError, usage};
+use gguflab_types::event::Phase;
+use gguflab_types::message::Message;
+use gguflab_types::{Configuration, Protocol, Request, Sample, Workload, metric};
+use std::time::Instant;
+
+/// Tokens generated in a warm-up: enough to touch everything that generation touches.
+const WARMUP_GENERATE: u32 = 2;
+
+/// What is asked for.
+pub(crate) struct Wanted {
+    pub(crate) configuration: Configuration,
+    pub(crate) workload: Workload,
+    pub(crate) protocol: Protocol,
+    pub(crate) threads: u32,
+}
+
+/// A context and what is measured in it.
+pub(crate) struct Session<'model> {
+    context: Context<'model>,
+    settings: ContextSettings,
+    tokens: Tokens,
+    workload: Workload,
+    /// Tokens at the beginning of each sequence that are in the cache already.
+    cached: Vec<u64>,
+}
+
+/// Measures the workload: every request in turn, repetition after repetition.
+pub(crate) fn bench<'model>(
+    model: &'model Model,
+    session: &mut Option<Session<'model>>,
+    wanted: Wanted,
+    device_memory: &dyn Fn() -> u64,
+    output: &Output,
+    request: u64,
+) -> Result<(), NativeError> {
+    check(model, &wanted.workload)?;
+    usage::reset_peak();
+    let (started, before) = (Instant::now(), usage::now());
+    output.send(&Message::Phase { request, phase: Phase::Context });
+    prepare(model, session, &wanted)?;
+    let context_time = started.elapsed().as_secs_f64();
+    let Some(session) = session.as_mut() else { return Ok(()) };
+    output.send(&Message::Phase { request, phase: Phase::Warmup });
+    for _ in 0..wanted.protocol.warmup {
+        for wish in wanted.workload.requests.clone() {
+            session.fill_depth(&wish)?;
+            session.run(&Request { generate: wish.generate.min(WARMUP_GENERATE), ..wish })?;
+        }
+    }
+    output.send(&Message::Phase { request, phase: Phase::Measure });
+    for _ in 0..wanted.protocol.repetitions {
+        for index in 0..wanted.workload.requests.len() {
+            session.measure(u32::try_from(index).unwrap_or(u32::MAX), output, request)?;
+        }
+    }
+    let now = usage::now();
+    let mut samples = vec![
+        Sample::one(metric::CONTEXT, context_time),
+        Sample::one(metric::PEAK_MEMORY, now.peak_memory as f64),
+    ];
+    let taken = device_memory();
+    if taken > 0 {
+        samples.push(Sample::one(metric::DEVICE_MEMORY, taken as f64));
+    }
+    output.send(&Message::Repetition {
+        request,
+        index: None,
+        duration: started.elapsed().as_secs_f64(),
+        cpu_time: now.cpu_time - before.cpu_time,
+        samples,
+    });
+    Ok(())
+}
+
+/// Measures one more repetition of one request.
+pub(crate) fn repeat(
+    session: &mut Option<Session<'_>>,
+    index: u32,
+    output: &Output,
+    request: u64,
+) -> Result<(), NativeError> {
+    match session {
+        Some(session) => session.measure(index, output, request),
+        None => Err(NativeError::Rejected("nothing was measured before".to_string())),
+    }
+}
+
+fn check(model: &Model, workload: &Workload) -> Result<(), NativeError> {
+    let refuse = |text: &str| Err(NativeError::Rejected(text.to_string()));
+    if model.has_encoder() || !model.has_decoder() {
+        return refuse("the model has an encoder; only decoder models can be measured so far");
+    }
+    let empty = |wish: &Request| wish.prompt == 0 && wish.generate == 0;
+    if workload.requests.is_empty() || workload.requests.iter().any(empty) {
+        return refuse("a request needs a prompt or tokens to generate");
+    }
+    Ok(())
+}
+
+/// Makes the context, or keeps the one there is when only threads change.
+fn prepare<'model>(
+    model: &'model Model,
+    session: &mut Option<Session<'model>>,
+    wanted: &Wanted,
+) -> Result<(), NativeError> {
+    let needed = wanted.workload.requests.iter().map(Request::tokens_per_sequence).max().unwrap_or(0);
+    let needed =
+        u32::try_from(needed).map_err(|_| NativeError::Rejected(format!("a context of {needed} tokens")))?;
+    let settings = ContextSettings {
+        tokens_per_sequence: needed,
+        sequences: wanted.workload.concurrency(),
+        ..ContextSettings::from_configuration(&wanted.configuration, wanted.threads)
+    };
+    let tokens = Tokens::new(model, &wanted.protocol)?;
+    let cached = vec![0; settings.sequences as usize];
+    let workload = wanted.workload.clone();
+    let context = match session.take() {
+        Some(mut old) if settings.differs_in_threads_only(&old.settings) => {
+            old.context.set_threads(settings.threads, settings.threads_batch);
+            old.context.forget_all();
+            old.context
+        }
+        old => {
+            // The old context's memory is given back before the new one is asked for.
+            drop(old);
+            Context::new(model, &settings)?
+        }
+    };
+    *session = Some(Session { context, settings, tokens, workload, cached });
+    Ok(())
+}
+
+/// Times of one run, in seconds since its start.
+struct Times {
+    /// When the prompt was done; `None` without a prompt.
+    prompt: Option<f64>,
+    /// When each generated token was there.
+    tokens: Vec<f64>,
+    /// When all was done.
+    end: f64,
+}
+
+impl Session<'_> {
+    fn measure(&mut self, index: u32, output: &Output, request: u64) -> Result<(), NativeError> {
+        let Some(wish) = self.workload.requests.get(index as usize).copied() else {
+            return Err(NativeError::Rejected(format!("the workload has no request {index}")));
+        };
+        self.fill_depth(&wish)?;
+        output.send(&Message::RepetitionStarted { request, index });
+        let before = usage::now().cpu_time;
+        let times = self.run(&wish)?;
+        let cpu_time = usage::now().cpu_time - before;
+        let samples = samples(&wish, &times, cpu_time);
+        output.send(&Message::Repetition {
+            request,
+            index: Some(index),
+            duration: times.end,
+            cpu_time,
+            samples,
+        });
+        Ok(())
+    }
+
+    /// Brings each sequence of the request to its depth: what is cached beyond it is forgotten, what is missing
+    /// is decoded.
+    fn fill_depth(&mut self, wish: &Request) -> Result<(), NativeError> {
+        let depth = u64::from(wish.depth);
+        for sequence in 0..wish.concurrency.max(1) {
+            let kept = self.cached[sequence as usize].min(depth);
+            let position = i32::try_from(kept).unwrap_or(i32::MAX);
+            let number = i32::try_from(sequence).unwrap_or(0);
+            // Recurrent memory cannot forget a part: then the sequence starts over.
+            let kept = if self.context.forget_from(number, position) { kept } else { 0 };
+            if kept == 0 {
+                self.context.forget_from(number, -1);
+            }
+            self.decode_span(sequence..sequence + 1, kept, depth, false)?;
+            self.cached[sequence as usize] = depth;
+        }
+        Ok(())
+    }
+
+    /// Runs a request from its depth on. The tokens that follow are those of the text, not the model's own
+    /// choice, so that every configuration does the same work.
+    fn run(&mut self, wish: &Request) -> Result<Times, NativeError> {
+        let sequences = wish.concurrency.max(1);
+        let depth = u64::from(wish.depth);
+        let after_prompt = depth + u64::from(wish.prompt);
+        let mut tokens = Vec::with_capacity(wish.generate as usize);
+        let started = Instant::now();
+        self.decode_span(0..sequences, depth, after_prompt, wish.generate > 0)?;
+        let prompt = (wish.prompt > 0).then(|| started.elapsed().as_secs_f64());
+        if wish.generate > 0 {
+            tokens.extend(prompt);
+        }
+        // The first token comes out of the prompt's last logits; each further one needs a step.
+        let steps = u64::from(wish.generate) - tokens.len() as u64;
+        for step in 0..steps {
+            let batch: Vec<BatchToken> =
+                (0..sequences).map(|sequence| self.token(sequence, after_prompt + step, true)).collect();
+            self.context.decode(&batch)?;
+            tokens.push(started.elapsed().as_secs_f64());
+        }
+        let end = started.elapsed().as_secs_f64();
+        Ok(Times { prompt, tokens, end })
+    }
+
+    /// Decodes the tokens from one position to another of these sequences, as many at once as the batch takes.
+    fn decode_span(
+        &mut self,
+        sequences: std::ops::Range<u32>,
+        from: u64,
+        to: u64,
+        output: bool,
+    ) -> Result<(), NativeError> {
+        let all: Vec<BatchToken> = sequences
+            .flat_map(|sequence| (from..to).map(move |position| (sequence, position)))
+            .map(|(sequence, position)| self.token(sequence, position, output && position + 1 == to))
+            .collect();
+        for batch in all.chunks(self.context.batch()) {
+            self.context.decode(batch)?;
+        }
+        Ok(())
+    }
+
+    fn token(&self, sequence: u32, position: u64, output: bool) -> BatchToken {
+        BatchToken {
+            token: self.tokens.at(sequence, position),
+            position: i32::try_from(position).unwrap_or(i32::MAX),
+            sequence: i32::try_from(sequence).unwrap_or(0),
+            output,
+        }
+    }
+}
+
+/// The metrics of one run; definitions stand with the names in `gguflab_types::metric`.
+fn samples(wish: &Request, times: &Times, cpu_time: f64) -> Vec<Sample> {
+    let sequences = f64::from(wish.concurrency.max(1));
+    let mut samples = Vec::new();
+    if let Some(prompt) = times.prompt {
+        samples.push(Sample::one(metric::PREFILL, f64::from(wish.prompt) * sequences / prompt));
+        if wish.generate > 0 {
+            samples.push(Sample::one(metric::FIRST_TOKEN, prompt));
+        }
+    }
+    let start = times.prompt.unwrap_or(0.0);
+    let stamps = match times.prompt {
+        Some(_) => times.tokens.get(1..).unwrap_or_default(),
+        None => &times.tokens[..],
+    };
+    if let Some(last) = stamps.last() {
+        samples.push(Sample::one(metric::DECODE, stamps.len() as f64 * sequences / (last - start)));
+        let before = std::iter::once(start).chain(stamps.iter().copied());
+        let gaps = stamps.iter().zip(before).map(|(stamp, before)| stamp - before).collect();
+        samples.push(Sample { metric: metric::INTER_TOKEN.to_string(), values: gaps });
+    }
+    samples.push(Sample::one(metric::REQUEST, times.end));
+    samples.push(Sample::one(metric::CPU_TIME, cpu_time));
+    samples.push(Sample::one(metric::TOKENS_ASKED, f64::from(wish.generate) * sequences));
+    samples.push(Sample::one(metric::TOKENS_PRODUCED, times.tokens.len() as f64 * sequences));
+    samples
+}
