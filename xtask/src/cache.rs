@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 pub fn folder() -> Result<PathBuf> {
     let folder = choose_folder(std::env::consts::OS, |name| std::env::var_os(name))
         .context("no place for the cache is known: set GGUFLAB_CACHE to a folder")?;
-    fs::create_dir_all(&folder)
-        .with_context(|| format!("could not make the cache folder {}: set GGUFLAB_CACHE", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| {
+        format!("could not make the cache folder {}: set GGUFLAB_CACHE", folder.display())
+    })?;
     Ok(folder)
 }
 
@@ -69,7 +70,10 @@ pub fn lock(name: &str) -> Result<File> {
 pub fn check_sum(file: &Path, expected: &str) -> Result<()> {
     let found = sha256_of_file(file)?;
     if found != expected {
-        bail!("{} has sha256 {found}, but {expected} was expected: remove it and fetch again", file.display());
+        bail!(
+            "{} has sha256 {found}, but {expected} was expected: remove it and fetch again",
+            file.display()
+        );
     }
     Ok(())
 }
@@ -101,13 +105,15 @@ mod tests {
     use super::*;
 
     fn chosen(system: &str, variables: &[(&str, &str)]) -> Option<String> {
-        let look_up = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
+        let look_up =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
         choose_folder(system, look_up).map(|path| path.to_string_lossy().replace('\\', "/"))
     }
 
     #[test]
     fn the_cache_follows_the_platform() {
-        let cases: &[(&str, &[(&str, &str)], Option<&str>)] = &[
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(&str, Variables, Option<&str>); 7] = [
             ("linux", &[("HOME", "h")], Some("h/.cache/gguflab")),
             ("linux", &[("HOME", "h"), ("XDG_CACHE_HOME", "x")], Some("x/gguflab")),
             ("linux", &[("HOME", "h"), ("XDG_CACHE_HOME", "")], Some("h/.cache/gguflab")),
@@ -117,7 +123,7 @@ mod tests {
             ("linux", &[], None),
         ];
         for (system, variables, expected) in cases {
-            assert_eq!(chosen(system, variables).as_deref(), *expected, "{system} {variables:?}");
+            assert_eq!(chosen(system, variables).as_deref(), expected, "{system} {variables:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Runs other programs. An error says what was run, in which folder, and how it ended.
 
 use anyhow::{Context, Result, bail};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -38,6 +39,21 @@ pub fn capture(command: &mut Command) -> Result<String> {
         bail!("`{}` ended with {}: {}", describe(command), output.status, said.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Runs a long, talkative command with its output in a file; an error shows the end of it.
+pub fn run_logged(command: &mut Command, log: &Path) -> Result<()> {
+    let file = File::create(log).with_context(|| format!("could not make {}", log.display()))?;
+    let errors = file.try_clone().with_context(|| format!("could not share {}", log.display()))?;
+    let status = command.stdin(Stdio::null()).stdout(file).stderr(errors).status();
+    let status = status.with_context(|| format!("could not start `{}`", describe(command)))?;
+    if !status.success() {
+        let said = std::fs::read_to_string(log).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        let end = lines[lines.len().saturating_sub(30)..].join("\n");
+        bail!("`{}` ended with {status}; the end of {}:\n{end}", describe(command), log.display());
+    }
+    Ok(())
 }
 
 /// Whether a command can be started and succeeds; its output is dropped.

@@ -20,7 +20,11 @@ pub fn with_apt(missing: &[Need]) -> bool {
     eprintln!("set-up: apt-get install {}", packages.join(" "));
     let mut update = apt_command(&prefix, &apt, &["update", "-qq"]);
     let mut install = apt_command(&prefix, &apt, &["install", "-y", "-qq", "--no-install-recommends"]);
-    let done = command::run(&mut update).and_then(|()| command::run(install.args(&packages)));
+    // One broken package source makes the update fail, and may well not matter for these packages.
+    if let Err(error) = command::capture(&mut update) {
+        eprintln!("set-up: {error:#}");
+    }
+    let done = command::capture(install.args(&packages));
     if let Err(error) = &done {
         eprintln!("set-up: apt could not install them: {error:#}");
     }
@@ -85,7 +89,8 @@ pub fn pip() -> Result<Command> {
 pub fn python() -> Result<Command> {
     let has_pip = |name: &&str| command::succeeds(Command::new(name).args(["-m", "pip", "--version"]));
     let name = ["python3", "python", "py"].into_iter().find(has_pip);
-    name.map(Command::new).context("no Python 3 with pip was found: install it (on Debian: apt-get install python3-pip)")
+    name.map(Command::new)
+        .context("no Python 3 with pip was found: install it (on Debian: apt-get install python3-pip)")
 }
 
 /// The command that a person should run on this system.
@@ -96,7 +101,10 @@ pub fn advice() -> String {
 
 /// Systems by the words of their `/etc/os-release` (ID, ID_LIKE) and the command that installs everything.
 const ADVICE: &[(&[&str], &str)] = &[
-    (&["debian", "ubuntu"], "sudo apt-get install --no-install-recommends g++ cmake ninja-build libclang-dev"),
+    (
+        &["debian", "ubuntu"],
+        "sudo apt-get install --no-install-recommends g++ cmake ninja-build libclang-dev",
+    ),
     (&["fedora", "rhel", "centos"], "sudo dnf install gcc-c++ cmake ninja-build clang-devel"),
     (&["arch", "archlinux"], "sudo pacman -S --needed gcc cmake ninja clang"),
     (&["suse", "opensuse"], "sudo zypper install gcc-c++ cmake ninja clang-devel"),
@@ -109,11 +117,15 @@ const ADVICE_WINDOWS: &str = "winget install Microsoft.VisualStudio.2022.BuildTo
 
 fn advice_for(system: &str, release: &str) -> String {
     let words = identities(release);
-    let linux = ADVICE.iter().find(|(names, _)| names.iter().any(|name| words.iter().any(|word| word == name)));
+    let linux =
+        ADVICE.iter().find(|(names, _)| names.iter().any(|name| words.iter().any(|word| word == name)));
     let line = match system {
         "macos" => ADVICE_MACOS,
         "windows" => ADVICE_WINDOWS,
-        _ => linux.map_or("install a C++ compiler, cmake, ninja and libclang by your system's package manager", |it| it.1),
+        _ => linux.map_or(
+            "install a C++ compiler, cmake, ninja and libclang by your system's package manager",
+            |it| it.1,
+        ),
     };
     format!("    {line}")
 }
@@ -129,8 +141,10 @@ fn identities(release: &str) -> Vec<String> {
 pub fn download(requirement: &str, folder: &Path) -> Result<PathBuf> {
     let mut pip = pip()?;
     pip.args(["download", "--quiet", "--no-deps", "--dest"]).arg(folder).arg(requirement);
-    command::capture(&mut pip).with_context(|| format!("could not download the Python package {requirement}"))?;
-    let mut files = std::fs::read_dir(folder)?.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
+    command::capture(&mut pip)
+        .with_context(|| format!("could not download the Python package {requirement}"))?;
+    let mut files =
+        std::fs::read_dir(folder)?.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
     files.next().with_context(|| format!("pip left no file for {requirement} in {}", folder.display()))
 }
 

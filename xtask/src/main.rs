@@ -53,7 +53,12 @@ pub const VERBS: &[Verb] = &[
         help: "build the real llama-bench (default) or other llama.cpp tools; print their folder",
         run: peer::verb,
     },
-    Verb { name: "test", arguments: "[ARGS…]", help: "run all tests; ARGS go to the test runner", run: test::verb },
+    Verb {
+        name: "test",
+        arguments: "[ARGS…]",
+        help: "run all tests; ARGS go to the test runner",
+        run: test::verb,
+    },
     Verb { name: "demo", arguments: "", help: "tune a small real model and write a report", run: demo::verb },
     Verb {
         name: "bench",

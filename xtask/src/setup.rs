@@ -72,7 +72,10 @@ fn finish(found: &Tools) -> Result<BuildEnvironment> {
     let missing = found.missing();
     let (Some(compiler), Some(cmake), true) = (&found.compiler, &found.cmake, missing.is_empty()) else {
         let names = missing.iter().map(|need| need.name()).collect::<Vec<_>>().join(", ");
-        bail!("the build needs {names}, which could not be found or installed; run\n\n{}\n", install::advice());
+        bail!(
+            "the build needs {names}, which could not be found or installed; run\n\n{}\n",
+            install::advice()
+        );
     };
     eprintln!("set-up: {}", found.summary());
     Ok(BuildEnvironment {

@@ -80,7 +80,12 @@ impl Need {
 impl Tools {
     /// Looks everywhere that the build itself would look.
     pub fn on_system() -> Tools {
-        Tools { cmake: find_cmake(), libclang: find_libclang(), make: command::find("make"), ..Tools::ninja_only() }
+        Tools {
+            cmake: find_cmake(),
+            libclang: find_libclang(),
+            make: command::find("make"),
+            ..Tools::ninja_only()
+        }
     }
 
     /// Looks for the compiler only, which no Python package brings.
@@ -112,7 +117,8 @@ impl Tools {
     /// One line that says what is used.
     pub fn summary(&self) -> String {
         let cmake = self.cmake.as_ref().map(|cmake| format!("cmake {}.{}", cmake.version.0, cmake.version.1));
-        let libclang = self.libclang.as_ref().map(|libclang| format!("libclang in {}", libclang.folder.display()));
+        let libclang =
+            self.libclang.as_ref().map(|libclang| format!("libclang in {}", libclang.folder.display()));
         let ninja = self.ninja.as_ref().map(|_| "ninja".to_owned());
         let parts = [self.compiler.clone(), cmake, libclang, ninja];
         parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
@@ -137,7 +143,8 @@ impl Tools {
     fn search_path(&self) -> Option<OsString> {
         let cmake = self.cmake.as_ref().filter(|cmake| cmake.add_to_path)?;
         let programs = [Some(&cmake.program), self.ninja.as_ref()];
-        let folders = programs.into_iter().flatten().filter_map(|program| program.parent().map(Path::to_owned));
+        let folders =
+            programs.into_iter().flatten().filter_map(|program| program.parent().map(Path::to_owned));
         let before = std::env::var_os("PATH").unwrap_or_default();
         std::env::join_paths(folders.chain(std::env::split_paths(&before))).ok()
     }
@@ -173,7 +180,10 @@ fn find_compiler() -> Option<String> {
         // Rust's linker on Windows is that of the Visual Studio build tools, which bring the compiler.
         return Some("Visual Studio build tools".to_owned());
     }
-    ["c++", "g++", "clang++"].into_iter().filter_map(command::find).find_map(|program| command::version(&program))
+    ["c++", "g++", "clang++"]
+        .into_iter()
+        .filter_map(command::find)
+        .find_map(|program| command::version(&program))
 }
 
 fn find_cmake() -> Option<Cmake> {
@@ -190,7 +200,8 @@ pub fn check_cmake(program: PathBuf, add_to_path: bool) -> Option<Cmake> {
 
 /// Major and minor of a line such as `cmake version 3.25.1`.
 fn parse_version(line: &str) -> Option<(u32, u32)> {
-    let number = line.split_whitespace().find(|word| word.starts_with(|letter: char| letter.is_ascii_digit()))?;
+    let number =
+        line.split_whitespace().find(|word| word.starts_with(|letter: char| letter.is_ascii_digit()))?;
     let mut parts = number.split('.').map(|part| part.parse().ok());
     Some((parts.next()??, parts.next()??))
 }
@@ -223,7 +234,8 @@ fn holds_libclang(folder: &Path) -> bool {
 
 /// The names under which bindgen (its crate clang-sys) accepts the library.
 fn is_libclang(name: &str) -> bool {
-    let versioned = name.strip_prefix("libclang-").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let versioned =
+        name.strip_prefix("libclang-").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     matches!(name, "libclang.so" | "libclang.dylib" | "libclang.dll")
         || name.starts_with("libclang.so.")
         || (versioned && name.contains(".so"))
@@ -235,7 +247,8 @@ fn brings_headers(library_folder: &Path) -> bool {
     for folder in ["/usr/lib/clang", "/usr/lib64/clang"] {
         roots.push(PathBuf::from(folder));
     }
-    roots.extend(folders_in(Path::new("/usr/lib")).into_iter().map(|folder| folder.join("lib").join("clang")));
+    roots
+        .extend(folders_in(Path::new("/usr/lib")).into_iter().map(|folder| folder.join("lib").join("clang")));
     let versions = roots.iter().flat_map(|root| folders_in(root));
     versions.into_iter().any(|version| version.join("include").join("stdbool.h").is_file())
 }
@@ -263,7 +276,8 @@ fn known_elsewhere() -> Vec<PathBuf> {
         "/Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib",
         "C:\\Program Files\\LLVM\\bin",
     ];
-    let by_llvm = command::find("llvm-config").and_then(|it| command::capture(Command::new(it).arg("--libdir")).ok());
+    let by_llvm =
+        command::find("llvm-config").and_then(|it| command::capture(Command::new(it).arg("--libdir")).ok());
     by_llvm.into_iter().map(PathBuf::from).chain(fixed.into_iter().map(PathBuf::from)).collect()
 }
 
@@ -288,7 +302,8 @@ mod tests {
 
     #[test]
     fn libclang_is_known_by_its_names() {
-        for name in ["libclang.so", "libclang.so.1", "libclang-14.so.1", "libclang-14.0.6.so", "libclang.dll"] {
+        for name in ["libclang.so", "libclang.so.1", "libclang-14.so.1", "libclang-14.0.6.so", "libclang.dll"]
+        {
             assert!(is_libclang(name), "{name}");
         }
         for name in ["libclang-cpp.so.14", "libclangAST.a", "clang", "libclang.a"] {
@@ -298,7 +313,8 @@ mod tests {
 
     #[test]
     fn a_build_program_is_either_ninja_or_make() {
-        let mut tools = Tools { compiler: Some("c++".into()), cmake: None, libclang: None, ninja: None, make: None };
+        let mut tools =
+            Tools { compiler: Some("c++".into()), cmake: None, libclang: None, ninja: None, make: None };
         assert_eq!(tools.missing().contains(&Need::BuildProgram), !cfg!(windows));
         tools.make = Some("make".into());
         assert_eq!(tools.missing(), [Need::Cmake, Need::Libclang]);

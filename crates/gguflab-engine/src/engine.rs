@@ -1,8 +1,8 @@
 //! What every engine does, and the table of engines.
 
 use crate::engines;
-use gguflab_types::machine::Device;
-use gguflab_types::{EngineIdentity, Ending, Event, Job};
+use gguflab_types::machine::{Device, Machine};
+use gguflab_types::{Ending, EngineIdentity, Event, Job, ModelIdentity};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,9 +24,27 @@ pub trait Engine {
     /// When the engine cannot be started or does not answer.
     fn devices(&mut self) -> Result<Vec<Device>, EngineError>;
 
+    /// The machine and the model that it stands for, where those are not this machine and the job's file.
+    fn scene(&self) -> Option<&Scene> {
+        None
+    }
+
     /// Runs one trial, telling events to `sink` as they happen. Returns early, `Cancelled`, when `stop` is set,
     /// and with the ending that the sink gives when it says [`Control::End`].
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending;
+}
+
+/// What a simulated engine stands for: knobs depend on this machine and model instead of the real ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scene {
+    /// The machine.
+    pub machine: Machine,
+    /// The model.
+    pub model: ModelIdentity,
+    /// Layers of the model.
+    pub layers: u32,
+    /// Experts of the model, 0 when it is dense.
+    pub experts: u32,
 }
 
 /// What the receiver of an event wants.

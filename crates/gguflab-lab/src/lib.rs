@@ -1,1 +1,25 @@
 //! The verbs: inspect, devices, bench, tune. The only place where engine, search and store meet.
+//!
+//! [`laboratory::Laboratory`] puts a subject together; [`bench`] measures it, [`tune`] searches; what they find
+//! becomes a document in [`documents`].
+
+pub mod bench;
+pub mod commands;
+pub mod devices;
+pub mod documents;
+pub mod inspect;
+pub mod laboratory;
+pub mod objective;
+pub mod run;
+pub mod study;
+pub mod tune;
+
+pub use laboratory::{Laboratory, LaboratoryError, Parts};
+pub use study::{OpenStudy, StudyError, TuneRequest};
+
+// What the command line needs of the crates below, so that it does not reach past this one.
+pub use gguflab_data::{DataError, Places, find_model};
+pub use gguflab_engine::{ENGINES, EngineError, EngineSpecification, Stop, machine, open};
+pub use gguflab_search::{Budget, Conclusion, SAMPLERS, SpaceRequest, Stage};
+pub use gguflab_store::Store;
+pub use objective::Objective;

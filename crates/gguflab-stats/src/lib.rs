@@ -1,1 +1,22 @@
 //! Samples to estimates and comparisons. Pure; every formula names its source.
+//!
+//! Nothing here panics: input that is empty, too small or not finite gives `None`, or an estimate that says that
+//! it has no interval.
+
+pub mod blocks;
+pub mod estimate;
+pub mod location;
+pub mod noise;
+pub mod paired;
+pub mod quantile;
+pub mod special;
+
+pub use blocks::{Cell, Residual, pooled_difference, residual};
+pub use estimate::{Estimate, Interval};
+pub use location::{location, mean, mean_interval, median, median_interval};
+pub use noise::{noisy, outliers, robust_spread};
+pub use paired::{Comparison, Verdict, compare, hodges_lehmann, judge, log_ratios, relative, sign_flip};
+pub use quantile::{Percentile, effective_size, percentile, samples_needed};
+
+/// The confidence of intervals unless something else is asked for.
+pub const CONFIDENCE: f64 = 0.95;

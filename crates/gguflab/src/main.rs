@@ -1,1 +1,39 @@
-fn main() {}
+//! The command line of the laboratory: arguments → settings → call → print.
+
+mod cli;
+mod commands;
+mod exit;
+mod places;
+mod printer;
+mod settings;
+
+use clap::Parser;
+use cli::{Arguments, Verb};
+use printer::Printer;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::usage(&error),
+    };
+    let printer = Printer::new(&arguments.global);
+    match run(arguments, &printer) {
+        Ok(code) => code,
+        Err(error) => exit::report(&error, &printer),
+    }
+}
+
+fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<ExitCode> {
+    match arguments.verb {
+        Verb::Inspect(inspect) => commands::inspect::inspect(&inspect, printer),
+        Verb::Devices(devices) => commands::devices::devices(&devices, printer),
+        Verb::Bench(bench) => commands::bench::bench(&bench, printer),
+        Verb::Tune(tune) => commands::tune::tune(&tune, printer),
+        Verb::Report(report) => commands::study::report(&report, printer),
+        Verb::Export(export) => commands::study::export(&export, printer),
+        Verb::Study(study) => commands::study::study(&study, printer),
+        Verb::List(list) => commands::list::list(&list, printer),
+        Verb::Completions(completions) => commands::list::completions(&completions, printer),
+    }
+}

@@ -1,0 +1,377 @@
+//! The user's own llama-bench, of whatever version.
+//!
+//! One process for each request of the workload. llama-bench measures prompt and generation as separate tests, the
+//! generation at the depth of the request and not behind its prompt, so there is no time to the first token and no
+//! time of a request; nothing is invented for them. Which flags and output formats a version knows is read from
+//! its `--help`.
+
+mod abilities;
+mod failure;
+mod output;
+mod process;
+
+use crate::child::{Program, Stream};
+use crate::engine::{Control, Engine, EngineError, EngineSpecification, Stop};
+use crate::telemetry::{Watch, ended_children, kernel_kills, never_quiet, noisy};
+use abilities::Abilities;
+use gguflab_types::event::{Level, Phase};
+use gguflab_types::machine::Device;
+use gguflab_types::{
+    Ending, EngineIdentity, Event, Job, MachineState, Outcome, Repetition, Request, Sample, metric,
+};
+use output::{Test, tests};
+use process::Finished;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long `--help`, `--version` and `--list-devices` may take: GPU drivers start slowly.
+const QUESTION: Duration = Duration::from_secs(30);
+
+/// Asks the program who it is.
+///
+/// # Errors
+/// When it is missing, cannot be started, or is no llama-bench.
+pub fn open(specification: &EngineSpecification) -> Result<Box<dyn Engine>, EngineError> {
+    let name = specification.target.clone().unwrap_or_default();
+    let path = locate(Path::new(&name))?;
+    let plain = Program {
+        path: path.clone(),
+        arguments: Vec::new(),
+        environment: specification.environment.clone(),
+        wrapper: specification.wrapper.clone(),
+        library_paths: specification.library_paths.clone(),
+    };
+    // Started through the worker it ends even when this process is killed; without one it is a plain child.
+    let program =
+        if specification.worker.is_file() { plain.supervised(&specification.worker) } else { plain };
+    let help = ask(&program, &name, "--help")?;
+    let abilities = Abilities::read(&help).ok_or_else(|| EngineError::Unusable {
+        program: name.clone(),
+        problem: format!(
+            "does not look like llama-bench: its --help names neither `-p` nor `-n`{}; give the path of llama-bench",
+            beginning(&help)
+        ),
+    })?;
+    let build = match abilities.knows("--version") {
+        true => version(&ask(&program, &name, "--version")?).unwrap_or_else(|| content(&path)),
+        false => content(&path),
+    };
+    let identity = EngineIdentity {
+        kind: "llama-bench".to_string(),
+        build,
+        backends: Vec::new(),
+        environment: specification.environment.clone(),
+        wrapper: specification.wrapper.clone(),
+        library_paths: specification.library_paths.iter().map(|path| path.display().to_string()).collect(),
+    };
+    Ok(Box::new(LlamaBench { program, name, abilities, identity }))
+}
+
+struct LlamaBench {
+    program: Program,
+    /// As the user wrote it.
+    name: String,
+    abilities: Abilities,
+    identity: EngineIdentity,
+}
+
+/// One trial on its way.
+struct Run<'a> {
+    job: &'a Job,
+    stop: &'a Stop,
+    sink: &'a mut dyn FnMut(Event) -> Control,
+    started: std::time::Instant,
+}
+
+/// What one process gave.
+struct Batch {
+    prefill: Option<Test>,
+    decode: Option<Test>,
+    state: MachineState,
+    noisy: Option<String>,
+    started: f64,
+}
+
+impl Engine for LlamaBench {
+    fn identity(&self) -> &EngineIdentity {
+        &self.identity
+    }
+
+    fn devices(&mut self) -> Result<Vec<Device>, EngineError> {
+        if !self.abilities.knows("--list-devices") {
+            return Ok(Vec::new());
+        }
+        let text = ask(&self.program, &self.name, "--list-devices")?;
+        Ok(text.lines().filter_map(output::device).collect())
+    }
+
+    fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending {
+        let mut run = Run { job, stop, sink, started: std::time::Instant::now() };
+        self.trial(&mut run).err().unwrap_or_else(Ending::measured)
+    }
+}
+
+impl LlamaBench {
+    fn trial(&self, run: &mut Run<'_>) -> Result<(), Ending> {
+        let requests = &run.job.workload.requests;
+        if requests.is_empty() {
+            return Err(Ending::new(Outcome::Rejected, "the workload has no request"));
+        }
+        let rejected = |cause| Ending::new(Outcome::Rejected, cause);
+        let arguments: Result<Vec<_>, String> =
+            requests.iter().map(|request| self.abilities.arguments(run.job, request)).collect();
+        let arguments = arguments.map_err(rejected)?;
+        let note = "llama-bench measures prompt and generation apart: no time to first token, no request time; \
+                    generation starts at the request's depth, not behind its prompt; prompts are random tokens";
+        run.tell(Event::Log(Level::Information, note.to_string()))?;
+        let mut retries = run.job.protocol.retries;
+        for (index, (request, arguments)) in requests.iter().zip(arguments).enumerate() {
+            let number = u32::try_from(index).unwrap_or(u32::MAX);
+            let program = Program { arguments: self.with(arguments), ..self.program.clone() };
+            let mut first = 0;
+            loop {
+                let batch = self.process(run, &program, request)?;
+                let noisy = batch.noisy.clone();
+                first = run.tell_batch(number, first, request, batch)?;
+                let Some(reason) = noisy else { break };
+                if retries == 0 {
+                    return Err(never_quiet(request, &reason));
+                }
+                retries -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn with(&self, arguments: Vec<String>) -> Vec<std::ffi::OsString> {
+        self.program.arguments.iter().cloned().chain(arguments.into_iter().map(Into::into)).collect()
+    }
+
+    /// Runs one process to its end and finds its two tests.
+    fn process(&self, run: &mut Run<'_>, program: &Program, request: &Request) -> Result<Batch, Ending> {
+        run.tell(Event::Phase(Phase::Measure))?;
+        let deadline = run.deadline(request);
+        let (kills, children, watch) = (kernel_kills(), ended_children(), Watch::start(None));
+        let started = now();
+        let finished = process::run(program, deadline, run.stop, &mut |stream, line| {
+            (run.sink)(Event::Log(failure::level(stream, line), line.to_string()))
+        });
+        let finished = finished.map_err(|error| {
+            Ending::new(Outcome::Crashed, format!("{} cannot be started any more: {error}", self.name))
+        })?;
+        let cpu_time = children.zip(ended_children()).map(|(before, after)| after - before);
+        let state = watch.finish(cpu_time, finished.duration.as_secs_f64());
+        let killed_by_kernel = kills.zip(kernel_kills()).is_some_and(|(before, after)| after > before);
+        if let Some(ending) = failure::ending(&finished, killed_by_kernel, deadline) {
+            return Err(ending);
+        }
+        run.tell_memory(started, &finished)?;
+        let found = tests(&finished.lines(Stream::Output));
+        let (prefill, decode) = pick(&found, request).map_err(|missing| {
+            let cause = format!("{} printed no result for {missing}{}", self.name, finished.beginning());
+            Ending::new(Outcome::Crashed, cause)
+        })?;
+        // Threads of a foreign build need not spin, and loading is part of the process: only others are judged.
+        let noisy = noisy(&state, 0);
+        Ok(Batch { prefill, decode, state, noisy, started })
+    }
+}
+
+/// The tests of a request among all that were printed; a test with both counters (`-pg`) is neither.
+fn pick(found: &[Test], request: &Request) -> Result<(Option<Test>, Option<Test>), String> {
+    let one = |prompt: u32, generate: u32| {
+        if prompt + generate == 0 {
+            return Ok(None);
+        }
+        let wanted = (u64::from(prompt), u64::from(generate), u64::from(request.depth));
+        let hit = found.iter().find(|test| (test.prompt, test.generate, test.depth) == wanted);
+        let label = Request { prompt, generate, ..*request }.label();
+        hit.map(|test| Some(test.clone())).ok_or(label)
+    };
+    Ok((one(request.prompt, 0)?, one(0, request.generate)?))
+}
+
+impl Run<'_> {
+    fn tell(&mut self, event: Event) -> Result<(), Ending> {
+        match (self.sink)(event) {
+            Control::Continue => Ok(()),
+            Control::End(ending) => Err(ending),
+        }
+    }
+
+    /// Both tests with their repetitions, depths and warm-up, and two contexts, within what is left of the trial.
+    fn deadline(&self, request: &Request) -> Duration {
+        let deadlines = &self.job.deadlines;
+        let tests = f64::from(u8::from(request.prompt > 0) + u8::from(request.generate > 0));
+        let repetitions = f64::from(self.job.protocol.repetitions) + 1.0;
+        let needed = deadlines.start
+            + deadlines.load
+            + tests * deadlines.context
+            + tests * repetitions * deadlines.repetition;
+        let left = deadlines.trial - self.started.elapsed().as_secs_f64();
+        Duration::try_from_secs_f64(needed.min(left).max(0.0)).unwrap_or(Duration::MAX)
+    }
+
+    fn tell_memory(&mut self, started: f64, finished: &Finished) -> Result<(), Ending> {
+        let Some(bytes) = finished.peak_memory else { return Ok(()) };
+        self.tell(Event::Measured(Box::new(Repetition {
+            started,
+            duration: finished.duration.as_secs_f64(),
+            samples: vec![Sample::one(metric::PEAK_MEMORY, bytes as f64)],
+            ..Repetition::default()
+        })))
+    }
+
+    /// Tells the repetitions of one process, numbered from `first`; gives the next free number. Where a version
+    /// prints only mean and deviation, those are one repetition.
+    fn tell_batch(
+        &mut self,
+        number: u32,
+        first: u32,
+        request: &Request,
+        batch: Batch,
+    ) -> Result<u32, Ending> {
+        let each = |test: &Option<Test>| test.as_ref().map_or(0, |test| test.rates.len());
+        let count = each(&batch.prefill).max(each(&batch.decode)).max(1);
+        let mut started = batch.started;
+        for index in 0..count {
+            let mut samples = Vec::new();
+            let mut duration = 0.0;
+            for (test, rate, deviation) in [
+                (&batch.prefill, metric::PREFILL, metric::PREFILL_DEVIATION),
+                (&batch.decode, metric::DECODE, metric::DECODE_DEVIATION),
+            ] {
+                let Some(test) = test else { continue };
+                let Some((value, seconds)) = test.repetition(index) else { continue };
+                samples.push(Sample::one(rate, value));
+                duration += seconds;
+                if let (true, Some(value)) = (test.rates.is_empty(), test.deviation) {
+                    samples.push(Sample::one(deviation, value));
+                }
+            }
+            samples.push(Sample::one(metric::TOKENS_ASKED, f64::from(request.generate)));
+            samples.push(Sample::one(metric::TOKENS_PRODUCED, f64::from(request.generate)));
+            let index = first + u32::try_from(index).unwrap_or(u32::MAX);
+            let (state, noisy) = (batch.state.clone(), batch.noisy.clone());
+            let request = Some(number);
+            let repetition = Repetition { request, index, started, duration, samples, state, noisy };
+            started += duration;
+            self.tell(Event::Measured(Box::new(repetition)))?;
+        }
+        Ok(first + u32::try_from(count).unwrap_or(u32::MAX))
+    }
+}
+
+/// Where the program is: the path itself, or found on PATH when it is a bare name.
+fn locate(name: &Path) -> Result<PathBuf, EngineError> {
+    let bare = name.components().count() == 1 && !name.exists();
+    let on_path = bare.then(|| std::env::var_os("PATH")).flatten().and_then(|paths| {
+        std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|path| path.is_file())
+    });
+    let path = on_path.unwrap_or_else(|| name.to_path_buf());
+    let failed = |source: std::io::Error, hint: &str| EngineError::Start {
+        program: name.display().to_string(),
+        source,
+        hint: hint.to_string(),
+    };
+    let facts = std::fs::metadata(&path).map_err(|error| {
+        failed(error, "give the path of llama-bench, as in --engine llama-bench=/path/to/llama-bench")
+    })?;
+    if facts.is_dir() {
+        let error = std::io::Error::from(std::io::ErrorKind::IsADirectory);
+        return Err(failed(error, "give the program in it"));
+    }
+    #[cfg(unix)]
+    if std::os::unix::fs::PermissionsExt::mode(&facts.permissions()) & 0o111 == 0 {
+        let error = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        return Err(failed(error, "make it executable: chmod +x"));
+    }
+    Ok(path)
+}
+
+/// Both streams of the answer to a short question.
+fn ask(program: &Program, name: &str, question: &str) -> Result<String, EngineError> {
+    let arguments = program.arguments.iter().cloned().chain([question.into()]).collect();
+    let program = Program { arguments, ..program.clone() };
+    let finished = process::run(&program, QUESTION, &Stop::default(), &mut |_, _| Control::Continue);
+    let finished = finished.map_err(|source| EngineError::Start {
+        program: name.to_string(),
+        source,
+        hint: "is it built for this machine? try to run it by hand".to_string(),
+    })?;
+    let text = finished.text();
+    match failure::ending(&finished, false, QUESTION) {
+        // A version that does not know `--help` still prints its usage, and fails.
+        Some(ending) if ending.outcome != Outcome::Rejected => Err(EngineError::Unusable {
+            program: name.to_string(),
+            problem: format!("does not answer {question}: {}; try to run it by hand", ending.cause),
+        }),
+        _ => Ok(text),
+    }
+}
+
+/// `version: …` and `built with …`.
+fn version(text: &str) -> Option<String> {
+    let line = |start: &str| text.lines().map(str::trim).find(|line| line.starts_with(start));
+    let version = line("version:")?.trim_start_matches("version:").trim();
+    Some(match line("built with") {
+        Some(compiler) => format!("{version}, {compiler}"),
+        None => version.to_string(),
+    })
+}
+
+/// A program that does not tell its version is known by its content.
+fn content(path: &Path) -> String {
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let hash: String =
+                Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("unknown version, sha256 {hash}…")
+        }
+        Err(_) => "unknown version".to_string(),
+    }
+}
+
+fn beginning(text: &str) -> String {
+    let line: String =
+        text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().chars().take(80).collect();
+    if line.is_empty() { String::new() } else { format!(" (it begins `{line}`)") }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_one_line() {
+        let text =
+            "noise\nversion: 0.6.0-dev (build 11434, commit abc)\nbuilt with GNU 12.2.0 for Linux x86_64\n";
+        let expected = "0.6.0-dev (build 11434, commit abc), built with GNU 12.2.0 for Linux x86_64";
+        assert_eq!(version(text).as_deref(), Some(expected));
+        assert_eq!(version("usage: llama-bench"), None);
+    }
+
+    #[test]
+    fn a_test_of_both_counters_stands_for_neither_phase() {
+        let test = |prompt, generate, depth, rate| Test {
+            prompt,
+            generate,
+            depth,
+            rates: vec![rate],
+            ..Test::default()
+        };
+        let found = [test(64, 16, 0, 1.0), test(64, 0, 0, 2.0), test(0, 16, 0, 3.0), test(64, 0, 512, 9.0)];
+        let (prefill, decode) = pick(&found, &Request::new(64, 16)).unwrap();
+        assert_eq!((prefill.unwrap().rates, decode.unwrap().rates), (vec![2.0], vec![3.0]));
+        let (prefill, decode) = pick(&found, &Request::new(0, 16)).unwrap();
+        assert!(prefill.is_none() && decode.is_some());
+        assert_eq!(pick(&found, &Request::new(128, 16)).unwrap_err(), "pp128");
+        let deep = Request { depth: 512, ..Request::new(64, 16) };
+        assert_eq!(pick(&found, &deep).unwrap_err(), "tg16@d512");
+    }
+}

@@ -1,0 +1,10 @@
+//! Integration tests of the engines.
+
+// Clippy lets tests unwrap and panic, but does not see that the helpers beside them are part of tests too.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod contract;
+#[cfg(unix)]
+mod llama_bench;
+#[cfg(unix)]
+mod scripts;

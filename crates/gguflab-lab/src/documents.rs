@@ -1,0 +1,21 @@
+//! Documents about what was measured, one file each.
+
+pub mod bench;
+pub mod study;
+mod subject;
+pub mod tune;
+
+use gguflab_report::Cell;
+use gguflab_stats::Estimate;
+use gguflab_types::Unit;
+
+/// An estimate as a cell.
+fn estimate_cell(estimate: &Estimate, unit: Unit) -> Cell {
+    Cell::estimate(estimate.value, estimate.interval.map(|interval| (interval.low, interval.high)), unit)
+}
+
+/// A relative difference as a cell.
+fn change_cell(difference: &Estimate) -> Cell {
+    let interval = difference.interval.map(|interval| (interval.low, interval.high));
+    Cell::change(difference.value, interval, Unit::Fraction)
+}

@@ -1,0 +1,183 @@
+//! What is made better: one figure for each visit, from its raw samples.
+
+use gguflab_stats::median;
+use gguflab_types::{Direction, Repetition, Request, Unit, Workload, metric};
+
+/// What a tune makes better.
+#[derive(Debug, Clone, Copy)]
+pub struct Objective {
+    /// Its name on the command line and in the store.
+    pub name: &'static str,
+    /// Its unit.
+    pub unit: Unit,
+    /// Which way is better.
+    pub direction: Direction,
+    /// One line of help.
+    pub help: &'static str,
+    value: fn(&Seen<'_>) -> Option<f64>,
+}
+
+/// Every objective.
+pub const OBJECTIVES: &[Objective] = &[
+    Objective {
+        name: "time",
+        unit: Unit::Seconds,
+        direction: Direction::Lower,
+        help: "expected time of a request of the workload (default)",
+        value: request_time,
+    },
+    Objective {
+        name: metric::DECODE,
+        unit: Unit::TokensPerSecond,
+        direction: Direction::Higher,
+        help: "tokens generated per second",
+        value: |seen| seen.typical(metric::DECODE),
+    },
+    Objective {
+        name: metric::PREFILL,
+        unit: Unit::TokensPerSecond,
+        direction: Direction::Higher,
+        help: "prompt tokens per second",
+        value: |seen| seen.typical(metric::PREFILL),
+    },
+    Objective {
+        name: metric::FIRST_TOKEN,
+        unit: Unit::Seconds,
+        direction: Direction::Lower,
+        help: "time to the first token",
+        value: |seen| seen.typical(metric::FIRST_TOKEN),
+    },
+];
+
+/// The objective of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Objective> {
+    OBJECTIVES.iter().find(|objective| objective.name == name)
+}
+
+impl Objective {
+    /// Its value for one visit: each request by the median of its repetitions, then the mean of the requests by
+    /// their weights (harmonic for rates, so that it is a rate of the mix). Noisy repetitions count only for a
+    /// request that has no other. `None` when something it needs was not measured.
+    #[must_use]
+    pub fn value(&self, repetitions: &[Repetition], workload: &Workload) -> Option<f64> {
+        let mut sum = 0.0;
+        let mut weights = 0.0;
+        for (index, request) in workload.requests.iter().enumerate() {
+            let seen = Seen { request, repetitions: of_request(repetitions, index) };
+            let Some(value) = (self.value)(&seen).filter(|value| value.is_finite() && *value > 0.0) else {
+                // A request without a prompt has no first token; it says nothing of that objective.
+                if self.applies(request) {
+                    return None;
+                }
+                continue;
+            };
+            sum += request.weight * self.to_cost(value);
+            weights += request.weight;
+        }
+        (weights > 0.0).then(|| self.to_cost(sum / weights))
+    }
+
+    /// The value as something of which less is better: rates as seconds per token. It is its own inverse.
+    #[must_use]
+    pub fn to_cost(&self, value: f64) -> f64 {
+        if self.direction == Direction::Higher { 1.0 / value } else { value }
+    }
+
+    /// Whether a request has this figure at all.
+    fn applies(&self, request: &Request) -> bool {
+        match self.name {
+            metric::DECODE => request.generate > u32::from(request.prompt > 0),
+            metric::PREFILL => request.prompt > 0,
+            metric::FIRST_TOKEN => request.prompt > 0 && request.generate > 0,
+            _ => true,
+        }
+    }
+
+    /// Whether the workload has this figure at all.
+    #[must_use]
+    pub fn applies_to(&self, workload: &Workload) -> bool {
+        workload.requests.iter().any(|request| self.applies(request))
+    }
+}
+
+/// What was seen of one request in one visit.
+struct Seen<'a> {
+    request: &'a Request,
+    repetitions: Vec<&'a Repetition>,
+}
+
+impl Seen<'_> {
+    fn typical(&self, metric: &str) -> Option<f64> {
+        let values: Vec<f64> = self.repetitions.iter().filter_map(|one| one.value(metric)).collect();
+        median(&values)
+    }
+}
+
+/// The repetitions of one request that are trusted, or all of them when none is.
+#[must_use]
+pub fn of_request(repetitions: &[Repetition], request: usize) -> Vec<&Repetition> {
+    let all: Vec<&Repetition> =
+        repetitions.iter().filter(|one| one.request.is_some_and(|index| index as usize == request)).collect();
+    let quiet: Vec<&Repetition> = all.iter().copied().filter(|one| one.noisy.is_none()).collect();
+    if quiet.is_empty() { all } else { quiet }
+}
+
+/// The time of a request; engines that measure prompt and generation apart (llama-bench) give it as their sum.
+fn request_time(seen: &Seen<'_>) -> Option<f64> {
+    if let Some(time) = seen.typical(metric::REQUEST) {
+        return Some(time);
+    }
+    let sequences = f64::from(seen.request.concurrency.max(1));
+    let part = |tokens: u32, metric: &str| match tokens {
+        0 => Some(0.0),
+        tokens => Some(f64::from(tokens) * sequences / seen.typical(metric)?),
+    };
+    Some(part(seen.request.prompt, metric::PREFILL)? + part(seen.request.generate, metric::DECODE)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gguflab_types::Sample;
+
+    fn repetition(request: u32, noisy: bool, samples: &[(&str, f64)]) -> Repetition {
+        Repetition {
+            request: Some(request),
+            samples: samples.iter().map(|(name, value)| Sample::one(*name, *value)).collect(),
+            noisy: noisy.then(|| "busy".to_string()),
+            ..Repetition::default()
+        }
+    }
+
+    #[test]
+    fn requests_are_weighed_and_noise_is_left_out() {
+        let workload = Workload {
+            name: "mix".into(),
+            requests: vec![
+                Request { weight: 3.0, ..Request::new(10, 10) },
+                Request { weight: 1.0, ..Request::new(100, 10) },
+            ],
+        };
+        let seen = [
+            repetition(0, false, &[("request", 1.0), ("decode", 10.0)]),
+            repetition(0, false, &[("request", 3.0), ("decode", 10.0)]),
+            repetition(0, true, &[("request", 100.0), ("decode", 1.0)]),
+            repetition(1, true, &[("request", 6.0), ("decode", 5.0)]),
+        ];
+        assert_eq!(find("time").unwrap().value(&seen, &workload), Some(3.0));
+        let decode = find("decode").unwrap().value(&seen, &workload).unwrap();
+        assert!((decode - 1.0 / (0.75 / 10.0 + 0.25 / 5.0)).abs() < 1e-12);
+        assert_eq!(find("prefill").unwrap().value(&seen, &workload), None);
+    }
+
+    #[test]
+    fn engines_that_measure_phases_apart_give_the_sum() {
+        let workload = Workload::single("one", Request::new(100, 50));
+        let seen = [repetition(0, false, &[("prefill", 200.0), ("decode", 25.0)])];
+        assert_eq!(find("time").unwrap().value(&seen, &workload), Some(2.5));
+        assert_eq!(find("first-token").unwrap().value(&seen, &workload), None);
+        let only_prompt = Workload::single("prompt", Request::new(100, 0));
+        assert!(!find("decode").unwrap().applies_to(&only_prompt));
+    }
+}

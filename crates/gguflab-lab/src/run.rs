@@ -1,0 +1,66 @@
+//! One trial from its job to its record.
+
+use crate::laboratory::Laboratory;
+use gguflab_engine::{Control, Stop};
+use gguflab_types::event::{Level, Phase};
+use gguflab_types::{Ending, Event, Job, Outcome, Repetition};
+use std::time::Instant;
+
+/// What comes of a trial, piece by piece, to be kept or shown.
+pub trait Recorder {
+    /// A repetition was measured.
+    fn repetition(&mut self, repetition: &Repetition);
+    /// A line for the trial's log.
+    fn line(&mut self, level: Level, text: &str);
+    /// A phase began.
+    fn phase(&mut self, _phase: Phase) {}
+    /// Why the trial should end early, if it should (the record cannot be kept any more).
+    fn objection(&mut self) -> Option<Ending> {
+        None
+    }
+}
+
+/// Runs a trial, handing on everything as it happens; gives how it ended and how many seconds it took.
+pub fn run(
+    laboratory: &mut Laboratory,
+    job: &Job,
+    stop: &Stop,
+    recorder: &mut dyn Recorder,
+) -> (Ending, f64) {
+    let started = Instant::now();
+    if let Some(refusal) = laboratory.refusal(&job.configuration) {
+        return (refusal, started.elapsed().as_secs_f64());
+    }
+    let mut virtual_time = 0.0;
+    let simulated = laboratory.engine.scene().is_some();
+    let ending = laboratory.engine.run(job, stop, &mut |event| {
+        match event {
+            Event::Phase(phase) => recorder.phase(phase),
+            Event::Log(level, text) => recorder.line(level, &text),
+            Event::Measured(repetition) => {
+                virtual_time += repetition.duration;
+                recorder.repetition(&repetition);
+            }
+        }
+        match recorder.objection() {
+            Some(ending) => Control::End(ending),
+            None => Control::Continue,
+        }
+    });
+    // A simulated engine does not wait, but its trials cost what they pretend to take.
+    let duration = if simulated { virtual_time } else { started.elapsed().as_secs_f64() };
+    (ending, duration)
+}
+
+/// Whether a trial that is measured has what its workload asks for: a quiet repetition of each request, or at
+/// least a noisy one.
+#[must_use]
+pub fn is_complete(repetitions: &[Repetition], requests: usize) -> bool {
+    (0..requests).all(|request| repetitions.iter().any(|one| one.request == u32::try_from(request).ok()))
+}
+
+/// The ending of a trial that says it was measured and has nothing to show for it.
+#[must_use]
+pub fn without_samples() -> Ending {
+    Ending::new(Outcome::Crashed, "the engine ended without a sample for every request")
+}

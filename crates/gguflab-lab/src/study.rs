@@ -1,0 +1,336 @@
+//! A stored search: what it depends on, and how it is found again.
+
+use crate::laboratory::Laboratory;
+use crate::objective::{self, Objective};
+use gguflab_search::space::{Dimension, SpaceRequest};
+use gguflab_search::{Budget, Choice, SearchError, Space, TunePlan, Visit};
+use gguflab_store::Objective as StoredObjective;
+use gguflab_store::{NewStudy, Store, StoreError, Study};
+use gguflab_types::knob::{self, Facts};
+use gguflab_types::{Configuration, Protocol, Trial, Workload};
+use serde::{Deserialize, Serialize};
+
+/// Version of [`StudySettings`]; raised when an older program would misread them.
+pub const SETTINGS_VERSION: u32 = 1;
+
+/// Everything that a search depends on besides its subject and its trials. Two programs that work on one study
+/// agree on all of it but the budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StudySettings {
+    /// [`SETTINGS_VERSION`].
+    pub version: u32,
+    /// What is run.
+    pub workload: Workload,
+    /// Name of the objective.
+    pub objective: String,
+    /// How a visit is measured.
+    pub protocol: Protocol,
+    /// The configuration to beat.
+    pub baseline: Configuration,
+    /// Name of the sampler, or `auto`.
+    pub sampler: String,
+    /// Visits in all.
+    pub runs: u32,
+    /// Seconds of trials in all, of all workers together.
+    pub seconds: Option<f64>,
+    /// Relative difference that does not matter.
+    pub margin: f64,
+    /// Seed of every random order.
+    pub seed: u64,
+    /// Layers of the model.
+    pub layers: u32,
+    /// Experts of the model.
+    pub experts: u32,
+}
+
+/// What a user asks to be tuned.
+#[derive(Debug, Clone)]
+pub struct TuneRequest {
+    /// Name of the study.
+    pub study: String,
+    /// What is searched.
+    pub space: SpaceRequest,
+    /// The configuration to beat.
+    pub baseline: Configuration,
+    /// What is made better.
+    pub objective: &'static Objective,
+    /// Name of the sampler, or `auto`.
+    pub sampler: String,
+    /// What it may cost.
+    pub budget: Budget,
+    /// Relative difference that does not matter.
+    pub margin: f64,
+    /// Seed of every random order.
+    pub seed: u64,
+    /// How a visit is measured.
+    pub protocol: Protocol,
+    /// How long things may take.
+    pub deadlines: gguflab_types::Deadlines,
+    /// Whether the study has to exist.
+    pub resume: bool,
+}
+
+/// Why a study cannot be tuned.
+#[derive(Debug, thiserror::Error)]
+pub enum StudyError {
+    /// The store does not work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The space cannot be searched.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// The objective does not go with the workload.
+    #[error("objective {objective} means nothing for workload {workload}: it asks for no such tokens")]
+    Objective {
+        /// The objective.
+        objective: String,
+        /// The workload.
+        workload: String,
+    },
+    /// There is nothing to resume.
+    #[error("there is no study `{name}` in {file} to resume; leave out --resume to begin it")]
+    Missing {
+        /// The study.
+        name: String,
+        /// The file.
+        file: String,
+    },
+    /// The study measures something else.
+    #[error(
+        "study `{name}` in {file} has another subject, and samples of two subjects are never mixed:\n{differences}\n\
+         take another study with --study"
+    )]
+    Subject {
+        /// The study.
+        name: String,
+        /// The file.
+        file: String,
+        /// What differs, a line each.
+        differences: String,
+    },
+    /// The study was begun with other settings.
+    #[error(
+        "study `{name}` in {file} was begun with other settings ({differences}); repeat those, or take another study \
+         with --study"
+    )]
+    Settings {
+        /// The study.
+        name: String,
+        /// The file.
+        file: String,
+        /// What differs.
+        differences: String,
+    },
+    /// The study's settings cannot be read.
+    #[error(
+        "study `{name}` has settings that this version cannot read ({problem}); use the version that wrote it"
+    )]
+    Unreadable {
+        /// The study.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// A study with the plan of its search.
+#[derive(Debug, Clone)]
+pub struct OpenStudy {
+    /// As it is stored.
+    pub study: Study,
+    /// What its search depends on.
+    pub settings: StudySettings,
+    /// The plan of its search.
+    pub plan: TunePlan,
+    /// What it makes better.
+    pub objective: &'static Objective,
+}
+
+impl OpenStudy {
+    /// Puts the plan together from what is stored.
+    ///
+    /// # Errors
+    /// [`StudyError::Unreadable`].
+    pub fn read(study: Study) -> Result<OpenStudy, StudyError> {
+        let unreadable = |problem: String| StudyError::Unreadable { name: study.name.clone(), problem };
+        let version = study.settings.get("version").and_then(serde_json::Value::as_u64);
+        if version != Some(u64::from(SETTINGS_VERSION)) {
+            return Err(unreadable(format!(
+                "version {version:?}, and this program reads {SETTINGS_VERSION}"
+            )));
+        }
+        let settings: StudySettings =
+            serde_json::from_value(study.settings.clone()).map_err(|error| unreadable(error.to_string()))?;
+        let objective = objective::find(&settings.objective)
+            .ok_or_else(|| unreadable(format!("objective {}", settings.objective)))?;
+        let dimensions = study.space.iter().map(|(name, values)| Dimension {
+            knob: name.clone(),
+            values: values.clone(),
+            ordered: knob::find(name).is_some_and(|knob| knob.ordered),
+        });
+        let facts = facts_of(&study, &settings);
+        let space = Space::from_dimensions(&facts, settings.baseline.clone(), dimensions.collect());
+        let plan = plan(space, &settings)?;
+        Ok(OpenStudy { study, settings, plan, objective })
+    }
+
+    /// What the search sees of the trials.
+    #[must_use]
+    pub fn visits(&self, trials: &[Trial]) -> Vec<Visit> {
+        trials.iter().map(|trial| Visit::of(trial, self.cost(trial))).collect()
+    }
+
+    /// The objective of a trial in its own unit; `None` when it was not measured.
+    #[must_use]
+    pub fn value(&self, trial: &Trial) -> Option<f64> {
+        self.objective.value(&trial.repetitions, &self.settings.workload)
+    }
+
+    fn cost(&self, trial: &Trial) -> Option<f64> {
+        self.value(trial).map(|value| self.objective.to_cost(value))
+    }
+
+    /// Seconds that the trials took, all workers together; what the time budget counts.
+    #[must_use]
+    pub fn elapsed(trials: &[Trial]) -> f64 {
+        trials.iter().filter_map(|trial| trial.duration).sum()
+    }
+}
+
+/// Finds the study that is asked for, or begins it.
+///
+/// # Errors
+/// [`StudyError`] says what does not fit.
+pub fn open_study(
+    store: &mut Store,
+    laboratory: &Laboratory,
+    request: &TuneRequest,
+) -> Result<(OpenStudy, Vec<String>), StudyError> {
+    let settings = settings(laboratory, request);
+    if !request.objective.applies_to(&settings.workload) {
+        let (objective, workload) = (settings.objective.clone(), settings.workload.name.clone());
+        return Err(StudyError::Objective { objective, workload });
+    }
+    let space = Space::requested(&laboratory.facts, &request.baseline, &request.space)?;
+    plan(space.clone(), &settings)?.check()?;
+    let new = new_study(laboratory, request, &settings, &space);
+    let study = match store.find_study(&request.study)? {
+        Some(study) => study,
+        None if request.resume => {
+            let file = store.path().display().to_string();
+            return Err(StudyError::Missing { name: request.study.clone(), file });
+        }
+        None => begin(store, &new)?,
+    };
+    let file = store.path().display().to_string();
+    let warnings = check_subject(&study, laboratory, &file)?;
+    check_settings(&study, &new, &file)?;
+    // The budget is the one thing that may change: more of it goes on with the same search.
+    let mut study = study;
+    study.settings = new.settings;
+    Ok((OpenStudy::read(study)?, warnings))
+}
+
+/// Begins a study; another worker may have begun the same one meanwhile.
+fn begin(store: &mut Store, new: &NewStudy) -> Result<Study, StudyError> {
+    match store.create_study(new) {
+        Ok(_) | Err(StoreError::StudyExists { .. }) => {}
+        Err(other) => return Err(other.into()),
+    }
+    let file = store.path().display().to_string();
+    store.find_study(&new.name)?.ok_or(StudyError::Missing { name: new.name.clone(), file })
+}
+
+fn new_study(
+    laboratory: &Laboratory,
+    request: &TuneRequest,
+    settings: &StudySettings,
+    space: &Space,
+) -> NewStudy {
+    let dimensions = space.dimensions().iter();
+    NewStudy {
+        name: request.study.clone(),
+        subject: laboratory.subject.clone(),
+        space: dimensions.map(|dimension| (dimension.knob.clone(), dimension.values.clone())).collect(),
+        objectives: vec![StoredObjective {
+            metric: request.objective.name.to_string(),
+            direction: request.objective.direction,
+        }],
+        settings: serde_json::to_value(settings).unwrap_or_default(),
+    }
+}
+
+fn settings(laboratory: &Laboratory, request: &TuneRequest) -> StudySettings {
+    StudySettings {
+        version: SETTINGS_VERSION,
+        workload: laboratory.workload().clone(),
+        objective: request.objective.name.to_string(),
+        protocol: request.protocol.clone(),
+        baseline: request.baseline.canonical(&laboratory.facts),
+        sampler: request.sampler.clone(),
+        runs: request.budget.runs,
+        seconds: request.budget.seconds,
+        margin: request.margin,
+        seed: request.seed,
+        layers: laboratory.facts.layers,
+        experts: laboratory.facts.experts,
+    }
+}
+
+fn plan(space: Space, settings: &StudySettings) -> Result<TunePlan, SearchError> {
+    Ok(TunePlan {
+        choice: Choice::parse(&settings.sampler)?,
+        budget: Budget { runs: settings.runs, seconds: settings.seconds },
+        margin: settings.margin,
+        seed: settings.seed,
+        ..TunePlan::new(space)
+    })
+}
+
+fn facts_of(study: &Study, settings: &StudySettings) -> Facts {
+    let requests = &settings.workload.requests;
+    Facts {
+        layers: settings.layers,
+        experts: settings.experts,
+        prompt_tokens: requests.iter().map(|one| one.prompt * one.concurrency.max(1)).max().unwrap_or(0),
+        context: settings.workload.context(),
+        ..study.subject.machine.facts()
+    }
+}
+
+/// Refuses another subject; gives the differences that are only worth a warning.
+fn check_subject(study: &Study, laboratory: &Laboratory, file: &str) -> Result<Vec<String>, StudyError> {
+    let differences = study.subject.differences(&laboratory.subject);
+    let line = |what: &str, first: &str, second: &str| format!("  {what}: there `{first}`, here `{second}`");
+    let (essential, other): (Vec<_>, Vec<_>) =
+        differences.iter().partition(|difference| difference.essential);
+    if essential.is_empty() {
+        let warn = |what: &str| format!("since the study was begun, this has changed: {what}");
+        return Ok(other.iter().map(|row| warn(&line(row.what, &row.first, &row.second))).collect());
+    }
+    let lines: Vec<String> = essential.iter().map(|row| line(row.what, &row.first, &row.second)).collect();
+    Err(StudyError::Subject {
+        name: study.name.clone(),
+        file: file.to_string(),
+        differences: lines.join("\n"),
+    })
+}
+
+fn check_settings(study: &Study, new: &NewStudy, file: &str) -> Result<(), StudyError> {
+    let mut differences = Vec::new();
+    if study.space != new.space {
+        differences.push("the knobs that are searched".to_string());
+    }
+    let (old, wanted) = (&study.settings, &new.settings);
+    let names = wanted.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    for name in names.filter(|name| !matches!(*name, "runs" | "seconds")) {
+        if old.get(name) != wanted.get(name) {
+            differences.push(name.to_string());
+        }
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let (name, file) = (study.name.clone(), file.to_string());
+    Err(StudyError::Settings { name, file, differences: differences.join(", ") })
+}

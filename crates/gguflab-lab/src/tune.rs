@@ -1,0 +1,227 @@
+//! Finds a better configuration for a machine and a workload, and proves it.
+
+use crate::laboratory::Laboratory;
+use crate::run::{Recorder, is_complete, run, without_samples};
+use crate::study::{OpenStudy, StudyError, TuneRequest, open_study};
+use gguflab_engine::Stop;
+use gguflab_search::tuning::{PlannedVisit, dry_run, next, stage};
+use gguflab_search::{Conclusion, Stage, Step};
+use gguflab_store::{NewTrial, Store, StoreError, TrialHandle};
+use gguflab_types::event::{Level, Phase};
+use gguflab_types::{Configuration, Ending, Outcome, Purpose, Repetition, Trial};
+use std::time::{Duration, Instant};
+
+/// Seconds without a sign of life after which a trial of another machine's worker counts as dead.
+const GRACE: f64 = 60.0;
+/// How often a running trial says that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long to wait for another worker before asking again.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// What happens while a study is tuned.
+pub trait TuneWatcher {
+    /// Something the user should know.
+    fn warning(&mut self, _text: &str) {}
+    /// A trial begins.
+    fn started(&mut self, _number: u32, _purpose: Purpose, _configuration: &Configuration, _stage: &Stage) {}
+    /// A phase of it begins.
+    fn phase(&mut self, _phase: Phase) {}
+    /// The engine said something.
+    fn line(&mut self, _level: Level, _text: &str) {}
+    /// It ended, with its objective in its own unit if it was measured.
+    fn finished(&mut self, _number: u32, _ending: &Ending, _value: Option<f64>, _seconds: f64) {}
+}
+
+/// How a tune came out.
+#[derive(Debug)]
+pub struct Tuned {
+    /// The study.
+    pub study: OpenStudy,
+    /// All its trials.
+    pub trials: Vec<Trial>,
+    /// The conclusion; `None` when the user stopped it before.
+    pub conclusion: Option<Conclusion>,
+}
+
+/// Tunes until the search is over or the user stops it. Joins the study when it exists: each trial is handed out
+/// once, whoever asks.
+///
+/// # Errors
+/// [`StudyError`]: another subject or other settings, or a store that does not work. What was measured is kept.
+pub fn tune(
+    laboratory: &mut Laboratory,
+    store: &mut Store,
+    request: &TuneRequest,
+    stop: &Stop,
+    watcher: &mut dyn TuneWatcher,
+) -> Result<Tuned, StudyError> {
+    let (study, warnings) = open_study(store, laboratory, request)?;
+    for warning in laboratory.warnings.iter().chain(&laboratory.memory_warning()).chain(&warnings) {
+        watcher.warning(warning);
+    }
+    let mut conclusion = None;
+    while !stop.is_set() {
+        for number in store.fail_stale_trials(study.study.id, GRACE)? {
+            watcher.warning(&format!(
+                "trial {number} was left behind by a process that ended; it counts as cancelled"
+            ));
+        }
+        match hand_out(store, &study)? {
+            Handed::Trial(handle, new, stage) => {
+                watcher.started(handle.number(), new.purpose, &new.configuration, &stage);
+                one_trial(laboratory, store, &study, request, &handle, &new, stop, watcher)?;
+            }
+            Handed::Wait => std::thread::sleep(PATIENCE),
+            Handed::Over(done) => {
+                conclusion = Some(*done);
+                break;
+            }
+        }
+    }
+    let trials = store.trials(study.study.id)?.to_vec();
+    Ok(Tuned { study, trials, conclusion })
+}
+
+/// What a search would run, without running it. `seconds` is what one visit is expected to take.
+///
+/// # Errors
+/// [`StudyError::Search`] when the space cannot be searched.
+pub fn preview(
+    laboratory: &Laboratory,
+    request: &TuneRequest,
+    seconds: &dyn Fn(&Configuration) -> f64,
+) -> Result<Vec<PlannedVisit>, StudyError> {
+    let mut store = Store::memory()?;
+    let begun = TuneRequest { resume: false, ..request.clone() };
+    let (study, _) = open_study(&mut store, laboratory, &begun)?;
+    Ok(dry_run(&study.plan, seconds))
+}
+
+/// What a stored study says so far; `None` when its search is not over.
+#[must_use]
+pub fn conclusion(study: &OpenStudy, trials: &[Trial]) -> Option<Conclusion> {
+    match next(&study.plan, &study.visits(trials), OpenStudy::elapsed(trials)) {
+        Step::Done(conclusion) => Some(conclusion),
+        Step::Visit { .. } | Step::Wait => None,
+    }
+}
+
+enum Handed {
+    Trial(TrialHandle, NewTrial, Stage),
+    Wait,
+    Over(Box<Conclusion>),
+}
+
+/// Asks the search for the next visit and begins it, in one transaction of the store.
+fn hand_out(store: &mut Store, study: &OpenStudy) -> Result<Handed, StoreError> {
+    let mut answer = Handed::Wait;
+    let mut begun = None;
+    let handle = store.begin_trial(study.study.id, &mut |trials| {
+        let visits = study.visits(trials);
+        match next(&study.plan, &visits, OpenStudy::elapsed(trials)) {
+            Step::Visit { configuration, purpose, round } => {
+                let new = NewTrial { configuration, purpose, round };
+                begun = Some((new.clone(), stage(&study.plan, &visits)));
+                Some(new)
+            }
+            Step::Wait => None,
+            Step::Done(conclusion) => {
+                answer = Handed::Over(Box::new(conclusion));
+                None
+            }
+        }
+    })?;
+    Ok(match (handle, begun) {
+        (Some(handle), Some((new, stage))) => Handed::Trial(handle, new, stage),
+        _ => answer,
+    })
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each of them is another thing; a struct would only rename them"
+)]
+fn one_trial(
+    laboratory: &mut Laboratory,
+    store: &mut Store,
+    study: &OpenStudy,
+    request: &TuneRequest,
+    handle: &TrialHandle,
+    new: &NewTrial,
+    stop: &Stop,
+    watcher: &mut dyn TuneWatcher,
+) -> Result<(), StudyError> {
+    let job = laboratory.job(&new.configuration, &study.settings.protocol, request.deadlines);
+    let mut keeper = Keeper {
+        store,
+        handle,
+        watcher,
+        repetitions: Vec::new(),
+        log: String::new(),
+        beaten: Instant::now(),
+        problem: None,
+    };
+    let (mut ending, seconds) = run(laboratory, &job, stop, &mut keeper);
+    let Keeper { repetitions, log, problem, .. } = keeper;
+    if let Some(problem) = problem {
+        return Err(problem.into());
+    }
+    if ending.outcome == Outcome::Measured && !is_complete(&repetitions, job.workload.requests.len()) {
+        ending = without_samples();
+    }
+    let measured = ending.outcome == Outcome::Measured;
+    let value = study.objective.value(&repetitions, &study.settings.workload).filter(|_| measured);
+    store.append_log(handle, &log)?;
+    let values = value.map(|value| [value]);
+    store.finish_trial(handle, &ending, values.as_ref().map(|values| &values[..]), seconds)?;
+    watcher.finished(handle.number(), &ending, value, seconds);
+    Ok(())
+}
+
+/// Stores what a trial gives, as it comes.
+struct Keeper<'a> {
+    store: &'a mut Store,
+    handle: &'a TrialHandle,
+    watcher: &'a mut dyn TuneWatcher,
+    repetitions: Vec<Repetition>,
+    log: String,
+    beaten: Instant,
+    problem: Option<StoreError>,
+}
+
+impl Recorder for Keeper<'_> {
+    fn repetition(&mut self, repetition: &Repetition) {
+        if let Err(problem) = self.store.append_repetition(self.handle, repetition) {
+            self.problem.get_or_insert(problem);
+        }
+        self.repetitions.push(repetition.clone());
+    }
+
+    fn line(&mut self, level: Level, text: &str) {
+        self.log.push_str(text);
+        self.log.push('\n');
+        self.watcher.line(level, text);
+        self.beat();
+    }
+
+    fn phase(&mut self, phase: Phase) {
+        self.watcher.phase(phase);
+        self.beat();
+    }
+
+    fn objection(&mut self) -> Option<Ending> {
+        self.problem.as_ref().map(|problem| Ending::new(Outcome::Cancelled, problem.to_string()))
+    }
+}
+
+impl Keeper<'_> {
+    fn beat(&mut self) {
+        if self.beaten.elapsed() < HEARTBEAT {
+            return;
+        }
+        self.beaten = Instant::now();
+        if let Err(problem) = self.store.heartbeat(self.handle) {
+            self.problem.get_or_insert(problem);
+        }
+    }
+}

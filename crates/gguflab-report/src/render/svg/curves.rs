@@ -1,0 +1,268 @@
+//! Pictures with two number axes: history, curves, points and histograms.
+
+use super::Picture;
+use super::frame::{Frame, axis_title, color, marker, padded, padded_from_zero};
+use super::legend::{Swatch, entry};
+use crate::chart::{Axis, Mark, Point, Series, Shape, Values};
+use crate::document::Interval;
+use crate::format::{self, Scale};
+use crate::render::text_chart::{Shown, mark_kinds, range};
+use kuva::plot::band::BandPlot;
+use kuva::plot::line::LinePlot;
+use kuva::plot::scatter::{MarkerShape, ScatterPlot};
+
+const DASHES: [Option<&str>; 4] = [None, Some("8 4"), Some("2 3"), Some("8 3 2 3")];
+const FAILURE_MARKERS: [MarkerShape; 4] =
+    [MarkerShape::Cross, MarkerShape::Plus, MarkerShape::TriangleDown, MarkerShape::Star];
+const FAILURE_COLOR: &str = "#444444";
+/// Bins of a histogram: fewer hide its form, more show noise.
+const BINS: (f64, f64) = (8.0, 60.0);
+
+/// The scales of both axes.
+#[derive(Clone, Copy)]
+struct Scales {
+    x: Scale,
+    y: Scale,
+}
+
+/// Values over trial numbers; failures stand below, each kind with a marker of its own.
+pub(super) fn history(
+    across: &Axis,
+    axis: &Axis,
+    series: &[Series],
+    marks: &[Mark],
+    picture: &Picture,
+) -> Option<Frame> {
+    let xs = points(series).map(|point| point.x).chain(marks.iter().map(|mark| mark.x));
+    let x_range = range(xs)?;
+    let scales = Scales { x: format::scale_for(across.unit, []), y: y_scale(axis, series) };
+    let y_range = range(y_ends(series)).unwrap_or((0.0, 1.0));
+    let y_range = padded((scales.y.apply(y_range.0), scales.y.apply(y_range.1)), 0.08);
+    // Failures have no value: they get a strip of their own under the values.
+    let strip = if marks.is_empty() { 0.0 } else { (y_range.1 - y_range.0) * 0.1 };
+    let mut frame = Frame::new(padded(x_range, 0.02), (y_range.0 - strip, y_range.1), picture);
+    frame.fix_across();
+    frame.layout = frame.layout.with_y_axis_min(y_range.0 - strip).with_y_axis_max(y_range.1);
+    frame.name_axes(&axis_title(across, scales.x), &axis_title(axis, scales.y));
+    for (index, series) in series.iter().enumerate() {
+        add_series(&mut frame, series, index, scales);
+    }
+    for (index, kind) in mark_kinds(marks).into_keys().enumerate() {
+        let shape = FAILURE_MARKERS[index % FAILURE_MARKERS.len()];
+        let these = || marks.iter().filter(|mark| mark.kind == kind);
+        let plot = ScatterPlot::new()
+            .with_data(these().map(|mark| (mark.x, y_range.0 - strip / 2.0)))
+            .with_color(FAILURE_COLOR)
+            .with_size(5.0)
+            .with_marker(shape)
+            .with_tooltip_labels(these().map(|mark| {
+                crate::text::clean(&format!("{} {}: {kind} {}", across.label, mark.x, mark.label))
+            }));
+        frame.plots.push(plot.into());
+        frame.legend.push(entry(kind, FAILURE_COLOR, Swatch::Marker(shape)));
+    }
+    Some(frame)
+}
+
+/// Curves, with a band where the points have intervals.
+pub(super) fn lines(across: &Axis, axis: &Axis, series: &[Series], picture: &Picture) -> Option<Frame> {
+    let scales = scales(across, axis, series);
+    let x_range = range(points(series).map(|point| scales.x.apply(point.x)))?;
+    let y_range = range(y_ends(series).map(|value| scales.y.apply(value)))?;
+    let mut frame = Frame::new(padded(x_range, 0.02), padded_from_zero(y_range, 0.06), picture);
+    frame.fix_across();
+    frame.name_axes(&axis_title(across, scales.x), &axis_title(axis, scales.y));
+    for (index, series) in series.iter().enumerate() {
+        add_series(&mut frame, series, index, scales);
+    }
+    Some(frame)
+}
+
+/// Points in a plane, with their intervals in both directions.
+pub(super) fn scatter(across: &Axis, axis: &Axis, series: &[Series], picture: &Picture) -> Option<Frame> {
+    let scales = scales(across, axis, series);
+    let x_ends = points(series).flat_map(|point| ends(point.x, point.x_interval));
+    let x_range = range(x_ends.map(|value| scales.x.apply(value)))?;
+    let y_range = range(y_ends(series).map(|value| scales.y.apply(value)))?;
+    let mut frame = Frame::new(padded(x_range, 0.05), padded_from_zero(y_range, 0.06), picture);
+    frame.fix_across();
+    frame.name_axes(&axis_title(across, scales.x), &axis_title(axis, scales.y));
+    for (index, series) in series.iter().enumerate() {
+        if series.shape != Shape::Points {
+            add_line(&mut frame, series, index, scales);
+        }
+        let mut plot = markers(series, index, scales);
+        if series.points.iter().any(|point| point.x_interval.is_some()) {
+            plot = plot.with_x_err_asymmetric(
+                series.points.iter().map(|point| error(point.x, point.x_interval, scales.x)),
+            );
+        }
+        if series.points.iter().any(|point| point.y_interval.is_some()) {
+            plot = plot.with_y_err_asymmetric(
+                series.points.iter().map(|point| error(point.y, point.y_interval, scales.y)),
+            );
+        }
+        frame.plots.push(plot.into());
+        name_series(&mut frame, series, index);
+    }
+    Some(frame)
+}
+
+/// Outlines of how often values fall where, all series over the same bins.
+pub(super) fn histogram(axis: &Axis, series: &[Values], picture: &Picture) -> Option<Frame> {
+    let shown = Shown::of(series)?;
+    let Shown { low, high, .. } = shown;
+    let scale = format::scale_for(axis.unit, series.iter().flat_map(|series| series.values.iter().copied()));
+    let count = bins(shown.quartile_distance, high - low, shown.count);
+    let edges: Vec<f64> = (0..=count).map(|edge| low + (high - low) * edge as f64 / count as f64).collect();
+    let outlines: Vec<Vec<(f64, f64)>> =
+        series.iter().map(|series| outline(&series.values, &edges, scale)).collect();
+    let (_, most) = range(outlines.iter().flatten().map(|point| point.1))?;
+    let x_range = padded((scale.apply(low), scale.apply(high)), 0.02);
+    let mut frame = Frame::new(x_range, (0.0, (most * 1.05).max(1.0)), picture);
+    let mut name = axis_title(axis, scale);
+    if shown.hidden > 0 {
+        let end = format::scaled_number(high, axis.unit, None, scale);
+        name = format!("{name}; {} of {} values above {end} not shown", shown.hidden, shown.count);
+    }
+    frame.name_axes(&name, "values in a bin");
+    for (index, (values, outline)) in series.iter().zip(outlines).enumerate() {
+        let mut plot = LinePlot::new().with_data(outline).with_color(color(index)).with_stroke_width(2.0);
+        plot = dashed(plot, index).with_fill().with_fill_opacity(0.15);
+        frame.plots.push(plot.into());
+        if series.len() > 1 || !values.name.is_empty() {
+            let swatch = Swatch::Line(DASHES[index % DASHES.len()]);
+            frame.legend.push(entry(&values.name, color(index), swatch));
+        }
+    }
+    Some(frame)
+}
+
+/// Freedman and Diaconis (1981): bins as wide as twice the quartile distance over the cube root of the count.
+fn bins(quartile_distance: f64, span: f64, count: usize) -> usize {
+    let width = 2.0 * quartile_distance / (count as f64).cbrt();
+    let bins = if width > 0.0 && width.is_finite() && span > 0.0 { (span / width).ceil() } else { BINS.0 };
+    bins.clamp(BINS.0, BINS.1) as usize
+}
+
+/// The corners of the bars, from the first edge at zero to the last edge at zero.
+fn outline(values: &[f64], edges: &[f64], scale: Scale) -> Vec<(f64, f64)> {
+    let (Some(low), Some(high)) = (edges.first(), edges.last()) else { return Vec::new() };
+    let mut counts = vec![0.0; edges.len() - 1];
+    for value in values.iter().filter(|value| **value <= *high) {
+        counts[crate::render::text_chart::cell_of(*value, *low, *high, edges.len() - 1)] += 1.0;
+    }
+    let mut corners = vec![(scale.apply(*low), 0.0)];
+    for (bin, count) in counts.into_iter().enumerate() {
+        corners.extend([(scale.apply(edges[bin]), count), (scale.apply(edges[bin + 1]), count)]);
+    }
+    corners.push((scale.apply(*high), 0.0));
+    corners
+}
+
+fn add_series(frame: &mut Frame, series: &Series, index: usize, scales: Scales) {
+    if series.shape != Shape::Points {
+        add_band(frame, series, index, scales);
+        add_line(frame, series, index, scales);
+    }
+    if series.shape != Shape::Steps {
+        let mut plot = markers(series, index, scales);
+        if series.shape == Shape::Points && series.points.iter().any(|point| point.y_interval.is_some()) {
+            plot = plot.with_y_err_asymmetric(
+                series.points.iter().map(|point| error(point.y, point.y_interval, scales.y)),
+            );
+        }
+        frame.plots.push(plot.into());
+    }
+    name_series(frame, series, index);
+}
+
+fn name_series(frame: &mut Frame, series: &Series, index: usize) {
+    if series.name.is_empty() {
+        return;
+    }
+    let dashes = DASHES[index % DASHES.len()];
+    let swatch = match series.shape {
+        Shape::Points => Swatch::Marker(marker(index)),
+        Shape::Line => Swatch::Both(marker(index), dashes),
+        Shape::Steps => Swatch::Line(dashes),
+    };
+    frame.legend.push(entry(&series.name, color(index), swatch));
+}
+
+fn markers(series: &Series, index: usize, scales: Scales) -> ScatterPlot {
+    let place = |point: &Point| (scales.x.apply(point.x), scales.y.apply(point.y));
+    let plot = ScatterPlot::new()
+        .with_data(series.points.iter().map(place))
+        .with_color(color(index))
+        .with_size(if series.points.len() > 400 { 2.5 } else { 4.5 })
+        .with_marker(marker(index));
+    let labelled = series.points.iter().any(|point| !point.label.is_empty());
+    if labelled {
+        plot.with_tooltip_labels(series.points.iter().map(|point| crate::text::clean(&point.label)))
+    } else {
+        plot
+    }
+}
+
+fn add_line(frame: &mut Frame, series: &Series, index: usize, scales: Scales) {
+    let place = |point: &Point| (scales.x.apply(point.x), scales.y.apply(point.y));
+    let mut plot = LinePlot::new()
+        .with_data(series.points.iter().map(place))
+        .with_color(color(index))
+        .with_stroke_width(2.0);
+    if series.shape == Shape::Steps {
+        plot = plot.with_step();
+    }
+    frame.plots.push(dashed(plot, index).into());
+}
+
+fn dashed(plot: LinePlot, index: usize) -> LinePlot {
+    use kuva::plot::line::LineStyle;
+    match DASHES[index % DASHES.len()] {
+        Some(dashes) => plot.with_line_style(LineStyle::Custom(dashes.to_string())),
+        None => plot,
+    }
+}
+
+fn add_band(frame: &mut Frame, series: &Series, index: usize, scales: Scales) {
+    if series.points.iter().all(|point| point.y_interval.is_none()) {
+        return;
+    }
+    let end =
+        |point: &Point, pick: fn(Interval) -> f64| scales.y.apply(point.y_interval.map_or(point.y, pick));
+    let band = BandPlot::new(
+        series.points.iter().map(|point| scales.x.apply(point.x)),
+        series.points.iter().map(|point| end(point, |interval| interval.low)),
+        series.points.iter().map(|point| end(point, |interval| interval.high)),
+    );
+    frame.plots.push(band.with_color(color(index)).with_opacity(0.18).into());
+}
+
+fn points(series: &[Series]) -> impl Iterator<Item = &Point> {
+    series.iter().flat_map(|series| &series.points)
+}
+
+fn y_ends(series: &[Series]) -> impl Iterator<Item = f64> {
+    points(series).flat_map(|point| ends(point.y, point.y_interval))
+}
+
+fn ends(value: f64, interval: Option<Interval>) -> [f64; 3] {
+    interval.map_or([value; 3], |interval| [value, interval.low, interval.high])
+}
+
+/// How far the interval reaches below and above the value, in shown units.
+fn error(value: f64, interval: Option<Interval>, scale: Scale) -> (f64, f64) {
+    interval.map_or((0.0, 0.0), |interval| {
+        (scale.apply(value - interval.low).max(0.0), scale.apply(interval.high - value).max(0.0))
+    })
+}
+
+fn scales(across: &Axis, axis: &Axis, series: &[Series]) -> Scales {
+    let x = format::scale_for(across.unit, points(series).map(|point| point.x));
+    Scales { x, y: y_scale(axis, series) }
+}
+
+fn y_scale(axis: &Axis, series: &[Series]) -> Scale {
+    format::scale_for(axis.unit, points(series).map(|point| point.y))
+}

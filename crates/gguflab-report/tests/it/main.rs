@@ -1,0 +1,6 @@
+//! What the crate promises, seen from outside.
+
+mod charts;
+mod formats;
+mod hostile;
+mod sample;

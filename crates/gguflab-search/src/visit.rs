@@ -1,0 +1,139 @@
+//! What a search sees of a trial.
+
+use gguflab_types::{Configuration, Outcome, Purpose, Trial};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+
+/// One visit of one configuration, as far as a search needs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Visit {
+    /// The configuration, in canonical form.
+    pub configuration: Configuration,
+    /// Why it was run.
+    pub purpose: Purpose,
+    /// Which round of the race or repeat of the baseline, from 0.
+    pub round: u32,
+    /// How it ended; `None` while it runs.
+    pub outcome: Option<Outcome>,
+    /// Why it ended so, in words; empty when it was measured.
+    pub cause: String,
+    /// The objective, lower is better, above 0 (usually seconds): the median over the repetitions of this visit.
+    pub value: Option<f64>,
+    /// Wall seconds that it took; 0 while it runs.
+    pub cost: f64,
+}
+
+impl Visit {
+    /// What a search sees of a stored trial, given the trial's objective (lower is better).
+    #[must_use]
+    pub fn of(trial: &Trial, objective: Option<f64>) -> Visit {
+        Visit {
+            configuration: trial.configuration.clone(),
+            purpose: trial.purpose,
+            round: trial.round,
+            outcome: trial.ending.as_ref().map(|ending| ending.outcome),
+            cause: trial.ending.as_ref().map(|ending| ending.cause.clone()).unwrap_or_default(),
+            value: objective,
+            cost: trial.duration.unwrap_or(0.0),
+        }
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn running(&self) -> bool {
+        self.outcome.is_none()
+    }
+
+    /// Whether it says nothing because the user stopped it: the search does it again.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.outcome == Some(Outcome::Cancelled)
+    }
+
+    /// The objective, when it was measured and is a positive number.
+    #[must_use]
+    pub fn measured(&self) -> Option<f64> {
+        let value = self.value.filter(|value| value.is_finite() && *value > 0.0)?;
+        (self.outcome == Some(Outcome::Measured)).then_some(value)
+    }
+
+    /// Whether it ended without a value.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        !self.running() && !self.cancelled() && self.measured().is_none()
+    }
+
+    /// Whether a sampler may learn from it: everything but the visits of the race, which are kept for the verdict.
+    #[must_use]
+    pub fn exploratory(&self) -> bool {
+        !self.cancelled() && self.purpose != Purpose::Race
+    }
+}
+
+/// Exploratory visits by configuration.
+pub(crate) struct Seen<'visits> {
+    by_print: HashMap<u64, Vec<&'visits Visit>>,
+}
+
+impl<'visits> Seen<'visits> {
+    /// Sorts the exploratory visits.
+    pub(crate) fn new(visits: &'visits [Visit]) -> Seen<'visits> {
+        let mut by_print: HashMap<u64, Vec<&Visit>> = HashMap::new();
+        for visit in visits.iter().filter(|visit| visit.exploratory()) {
+            by_print.entry(print(&visit.configuration)).or_default().push(visit);
+        }
+        Seen { by_print }
+    }
+
+    /// The exploratory visits of a configuration.
+    pub(crate) fn of(&self, configuration: &Configuration) -> impl Iterator<Item = &'visits Visit> {
+        let found = self.by_print.get(&print(configuration)).into_iter().flatten().copied();
+        found.filter(move |visit| visit.configuration == *configuration)
+    }
+
+    /// Whether it was visited, or is being visited.
+    pub(crate) fn has(&self, configuration: &Configuration) -> bool {
+        self.of(configuration).next().is_some()
+    }
+
+    /// The median objective over the measured exploratory visits of a configuration.
+    pub(crate) fn value(&self, configuration: &Configuration) -> Option<f64> {
+        let values: Vec<f64> = self.of(configuration).filter_map(Visit::measured).collect();
+        gguflab_stats::median(&values)
+    }
+}
+
+/// The commonest failure among visits: outcome, a cause, how many.
+pub(crate) fn commonest_failure(visits: &[Visit]) -> Option<(Outcome, String, usize)> {
+    let mut counts: BTreeMap<Outcome, BTreeMap<&str, usize>> = BTreeMap::new();
+    for visit in visits.iter().filter(|visit| visit.failed()) {
+        let outcome = visit.outcome.unwrap_or(Outcome::Crashed);
+        *counts.entry(outcome).or_default().entry(&visit.cause).or_default() += 1;
+    }
+    let (outcome, causes) = counts.into_iter().max_by_key(|(_, causes)| causes.values().sum::<usize>())?;
+    let count = causes.values().sum();
+    let cause = causes.into_iter().max_by_key(|(_, count)| *count).map(|(cause, _)| cause.to_string());
+    Some((outcome, cause.unwrap_or_default(), count))
+}
+
+/// A 64-bit print of a configuration (FNV-1a), equal for equal ones; much cheaper than writing it out.
+fn print(configuration: &Configuration) -> u64 {
+    use gguflab_types::Value;
+    let mut state = 0xcbf2_9ce4_8422_2325_u64;
+    let mut eat = |bytes: &[u8]| {
+        for byte in bytes {
+            state = (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for (name, value) in configuration.settings() {
+        eat(name.as_bytes());
+        match value {
+            Value::Auto => eat(&[0]),
+            Value::Switch(on) => eat(&[1, u8::from(*on)]),
+            Value::Integer(whole) => eat(&whole.to_le_bytes()),
+            Value::Number(number) | Value::BatchRatio(number) => eat(&number.to_bits().to_le_bytes()),
+            Value::Text(text) => eat(text.as_bytes()),
+        }
+    }
+    state
+}

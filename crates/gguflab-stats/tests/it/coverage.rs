@@ -1,0 +1,133 @@
+//! Coverage and error rates by simulation, seeded.
+
+use crate::simulate::{autoregressive, coverage, normals};
+use gguflab_stats::special::normal_quantile;
+use gguflab_stats::{
+    Cell, hodges_lehmann, location, mean_interval, percentile, pooled_difference, residual, sign_flip,
+};
+
+const RUNS: u64 = 4000;
+
+#[track_caller]
+fn covers(share: f64, least: f64, what: &str) {
+    println!("{what}: {:.1} %", share * 100.0);
+    assert!(share >= least, "{what} covers in {:.1} % of the simulations", share * 100.0);
+}
+
+#[test]
+fn location_intervals_cover() {
+    for count in [2, 3, 5, 6, 9, 30] {
+        let share = coverage(RUNS, |generator| {
+            location(&normals(generator, count)).unwrap().interval.unwrap().contains(0.0)
+        });
+        covers(share, 0.93, &format!("location of {count}"));
+    }
+    let share = coverage(RUNS, |generator| {
+        mean_interval(&normals(generator, 4), 0.95).unwrap().interval.unwrap().contains(0.0)
+    });
+    covers(share, 0.93, "mean of 4");
+}
+
+#[test]
+fn the_median_interval_covers_for_skewed_times_with_outliers() {
+    let share = coverage(RUNS, |generator| {
+        // Log-normal with every tenth value far out: its median is exp(0) shifted by nothing at all.
+        let mut values: Vec<f64> = normals(generator, 21).iter().map(|z| z.exp()).collect();
+        values.iter_mut().step_by(10).for_each(|value| {
+            if *value > 1.0 {
+                *value *= 50.0
+            }
+        });
+        location(&values).unwrap().interval.unwrap().contains(1.0)
+    });
+    covers(share, 0.93, "median of 21 skewed times");
+}
+
+#[test]
+fn paired_intervals_cover_and_the_exact_test_keeps_its_level() {
+    for count in [2, 4, 6, 8, 15] {
+        let share = coverage(RUNS, |generator| {
+            hodges_lehmann(&normals(generator, count), 0.95).unwrap().interval.unwrap().contains(0.0)
+        });
+        covers(share, 0.93, &format!("paired interval of {count}"));
+    }
+    let alarms = 1.0 - coverage(RUNS, |generator| sign_flip(&normals(generator, 8)).unwrap() > 0.05);
+    assert!(alarms <= 0.06, "false alarms of the sign-flip test: {alarms}");
+}
+
+#[test]
+fn percentile_intervals_cover_for_independent_tokens() {
+    for (probability, count) in [(0.5, 100), (0.9, 100), (0.95, 200), (0.99, 1000)] {
+        let truth = normal_quantile(probability);
+        let mut shown = 0_u32;
+        let share = coverage(2000, |generator| {
+            let samples = normals(generator, count);
+            match percentile(&[&samples], probability, 0.95).estimate {
+                Some(estimate) => {
+                    shown += 1;
+                    estimate.interval.unwrap().contains(truth)
+                }
+                None => true,
+            }
+        });
+        assert!(shown > 1900, "p{} of {count} tokens was shown only {shown} times", probability * 100.0);
+        covers(share, 0.93, &format!("p{} of {count}", probability * 100.0));
+    }
+}
+
+#[test]
+fn percentile_intervals_cover_for_correlated_tokens_where_naive_ones_do_not() {
+    for (probability, count, carried) in
+        [(0.5, 400, 0.6), (0.5, 600, 0.8), (0.9, 600, 0.8), (0.95, 1000, 0.8), (0.99, 4000, 0.6)]
+    {
+        let truth = normal_quantile(probability);
+        let (mut honest, mut shown) = (0_u32, 0_u32);
+        let naive = coverage(2000, |generator| {
+            let samples = autoregressive(generator, count, carried);
+            if let Some(estimate) = percentile(&[&samples], probability, 0.95).estimate {
+                shown += 1;
+                honest += u32::from(estimate.interval.unwrap().contains(truth));
+            }
+            naive_interval(samples, probability).contains(&truth)
+        });
+        let name = format!("p{} of {count}, correlation {carried}", probability * 100.0);
+        assert!(shown > 1900, "{name} was shown only {shown} times");
+        covers(f64::from(honest) / f64::from(shown), 0.90, &name);
+        println!("  naive: {:.1} %", naive * 100.0);
+        assert!(naive < 0.93, "{name}: even the naive interval covers in {naive}");
+    }
+}
+
+/// The order-statistic interval that takes correlated tokens for independent ones.
+fn naive_interval(samples: Vec<f64>, probability: f64) -> std::ops::RangeInclusive<f64> {
+    let mut sorted = samples;
+    sorted.sort_unstable_by(f64::total_cmp);
+    let count = sorted.len() as f64;
+    let half = 1.96 * (count * probability * (1.0 - probability)).sqrt();
+    let rank = |rank: f64| sorted[(rank.max(1.0) as usize - 1).min(sorted.len() - 1)];
+    rank((count * probability - half).floor())..=rank((count * probability + half).ceil() + 1.0)
+}
+
+#[test]
+fn pooled_intervals_hold_for_all_contenders_together() {
+    for rounds in [2_usize, 4, 8] {
+        let share = coverage(RUNS, |generator| {
+            let cells: Vec<Cell> = (0..rounds)
+                .flat_map(|block| {
+                    let values = normals(generator, 6);
+                    (0..5).map(move |treatment| Cell {
+                        block,
+                        treatment,
+                        value: values[treatment] + 3.0 * values[5],
+                    })
+                })
+                .collect();
+            let noise = residual(&cells);
+            (1..5).all(|treatment| {
+                let difference = pooled_difference(&cells, noise, (treatment, 0), 0.95, 4).unwrap();
+                difference.interval.unwrap().contains(0.0)
+            })
+        });
+        covers(share, 0.94, &format!("four contenders in {rounds} rounds"));
+    }
+}

@@ -1,0 +1,10 @@
+//! Tests of the statistics: against an independent library, against closed forms, and by simulation.
+
+// Helpers of tests print the figures that they measure.
+#![allow(clippy::print_stdout)]
+
+mod coverage;
+mod formulas;
+mod hostile;
+mod oracle;
+mod simulate;

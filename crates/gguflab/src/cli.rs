@@ -1,0 +1,325 @@
+//! The arguments as they are written; what they mean is settled in [`crate::settings`].
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// One laboratory for GGUF models: measure, tune, compare, on your own hardware, with numbers you can trust.
+#[derive(Debug, Parser)]
+#[command(name = "gguflab", version, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Global {
+    /// Print the result as JSON
+    #[arg(long, global = true, conflicts_with = "format")]
+    pub(crate) json: bool,
+    /// Print the result in this format
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<FormatName>,
+    /// Print only results and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more: -v versions and machine, -vv the engine's log
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+}
+
+/// The formats of documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatName {
+    /// For this terminal
+    Terminal,
+    /// Markdown
+    Markdown,
+    /// Comma-separated values, tables only
+    Csv,
+    /// JSON
+    Json,
+    /// One self-contained HTML page
+    Html,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show what a model file holds: architecture, sizes, tensor types, memory for each context, faults
+    Inspect(Inspect),
+    /// Show processors, instruction sets, memory and GPUs, and what the engine uses of them
+    Devices(Devices),
+    /// Measure one configuration: load, prefill, first token, decode, latency percentiles, memory
+    Bench(Bench),
+    /// Find a faster configuration for this machine and a workload, and prove it
+    Tune(Tune),
+    /// Write the report of a stored study
+    Report(Report),
+    /// Write the trials of a stored study as a table
+    Export(Export),
+    /// List and show what is stored
+    Study(Study),
+    /// List knobs, metrics, workloads, engines, objectives or samplers
+    List(List),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The model: a GGUF file or its folder, or the name of a model of Ollama, LM Studio or hf:OWNER/REPO
+    pub(crate) model: String,
+}
+
+/// Arguments of `devices`.
+#[derive(Debug, Args)]
+pub(crate) struct Devices {
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
+}
+
+/// Which engine, and how it is started.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Engine")]
+pub(crate) struct EngineArguments {
+    /// embedded, worker=PATH, llama-bench=PATH or simulated[=PRESET]
+    #[arg(long, default_value = "embedded", value_name = "ENGINE", env = "GGUFLAB_ENGINE")]
+    pub(crate) engine: String,
+    /// Environment variable for the engine, NAME=VALUE; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// Command in front of the engine, such as 'numactl --interleave=all'
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) wrapper: Option<String>,
+    /// Folder to add to the engine's search path of libraries; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub(crate) library_path: Vec<PathBuf>,
+}
+
+/// What is run.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Workload")]
+pub(crate) struct WorkloadArguments {
+    /// A named workload (see `gguflab list workloads`)
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["prompt", "generate", "depth", "concurrency"])]
+    pub(crate) workload: Option<String>,
+    /// Prompt tokens
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) prompt: Option<u32>,
+    /// Tokens to generate
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) generate: Option<u32>,
+    /// Tokens already in the cache
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) depth: Option<u32>,
+    /// Requests at the same time
+    #[arg(long, value_name = "N")]
+    pub(crate) concurrency: Option<u32>,
+    /// Use random tokens instead of text, as llama-bench does
+    #[arg(long)]
+    pub(crate) random_tokens: bool,
+    /// Use the text of this file for prompts
+    #[arg(long, value_name = "FILE", conflicts_with = "random_tokens")]
+    pub(crate) text: Option<PathBuf>,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArguments {
+    /// Longest time of one trial, such as 90s or 10m
+    #[arg(long, value_name = "TIME", value_parser = crate::settings::parse_time)]
+    pub(crate) timeout_per_trial: Option<f64>,
+    /// Longest time of loading the model
+    #[arg(long, value_name = "TIME", value_parser = crate::settings::parse_time)]
+    pub(crate) timeout_load: Option<f64>,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// The model (not needed by a simulated engine)
+    pub(crate) model: Option<String>,
+    /// Setting of a knob, KNOB=VALUE (see `gguflab list knobs`); may be given several times
+    #[arg(long, value_name = "KNOB=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Measured repetitions in each visit
+    #[arg(short, long, value_name = "N", default_value_t = 2)]
+    pub(crate) repetitions: u32,
+    /// Visits; each loads the model anew
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) visits: u32,
+    /// Drop the model from the page cache before each load
+    #[arg(long)]
+    pub(crate) cold: bool,
+    /// Write all raw samples to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Write the result to this file too; the format follows from its ending (.html, .md, .csv, .json)
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) workload: WorkloadArguments,
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+}
+
+/// Where studies are kept.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreArguments {
+    /// File of studies [default: in the data folder of this user]
+    #[arg(long, value_name = "FILE", env = "GGUFLAB_STORE")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+/// Arguments of `tune`.
+#[derive(Debug, Args)]
+pub(crate) struct Tune {
+    /// The model (not needed by a simulated engine)
+    pub(crate) model: Option<String>,
+    /// Name of the study [default: made from model, engine, workload and objective]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) study: Option<String>,
+    /// Go on with a study that exists
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// List what would be run, without running it
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// What to make better (see `gguflab list objectives`)
+    #[arg(long, value_name = "NAME", default_value = "time")]
+    pub(crate) objective: String,
+    /// Setting of the configuration to beat, KNOB=VALUE; may be given several times
+    #[arg(long, value_name = "KNOB=VALUE")]
+    pub(crate) baseline: Vec<String>,
+    /// Values to search, KNOB=VALUES such as threads=1..8 or batch=128,512; may be given several times
+    #[arg(long, value_name = "KNOB=VALUES")]
+    pub(crate) knob: Vec<String>,
+    /// Search only these knobs, separated by commas
+    #[arg(long, value_name = "KNOBS", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// auto, or a sampler (see `gguflab list samplers`)
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(crate) sampler: String,
+    /// Trials in all
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    pub(crate) budget_runs: u32,
+    /// Time for trials in all, such as 90s, 10m or 2h
+    #[arg(long, value_name = "TIME", value_parser = crate::settings::parse_time)]
+    pub(crate) budget_time: Option<f64>,
+    /// Relative difference that does not matter
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.01)]
+    pub(crate) margin: f64,
+    /// Measured repetitions in each trial
+    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    pub(crate) repetitions: u32,
+    /// Write the report to this file; the format follows from its ending (.html, .md, .csv, .json)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) workload: WorkloadArguments,
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Name of the study
+    pub(crate) study: String,
+    /// Write to this file instead of printing; the format follows from its ending
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Where the model lies, for the command lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Name of the study
+    pub(crate) study: String,
+    /// Write to this file instead of printing
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+}
+
+/// Arguments of `study`.
+#[derive(Debug, Args)]
+pub(crate) struct Study {
+    #[command(subcommand)]
+    pub(crate) verb: StudyVerb,
+}
+
+/// What to do with studies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StudyVerb {
+    /// List the studies
+    List {
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+    /// Show a study's trials, or one trial
+    Show {
+        /// Name of the study
+        study: String,
+        /// Number of a trial
+        trial: Option<u32>,
+        /// Show the engine's log of the trial
+        #[arg(long, requires = "trial")]
+        log: bool,
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// What to list
+    #[arg(value_enum)]
+    pub(crate) what: Listing,
+}
+
+/// The tables that can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listing {
+    /// Everything that can be turned
+    Knobs,
+    /// Everything that is measured
+    Metrics,
+    /// Named workloads
+    Workloads,
+    /// Engines
+    Engines,
+    /// What a tune can make better
+    Objectives,
+    /// Samplers
+    Samplers,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,98 @@
+//! `gguflab bench`.
+
+use crate::cli::Bench;
+use crate::exit::{FAILED, STOPPED};
+use crate::printer::{Printer, write_document, write_file};
+use crate::{places, settings};
+use anyhow::Result;
+use gguflab_lab::bench::{BenchRequest, BenchWatcher, Record, bench as measure};
+use gguflab_lab::{Laboratory, Parts, documents};
+use gguflab_types::event::{Level, Phase};
+use gguflab_types::{Outcome, Protocol, Repetition, metric};
+use std::process::ExitCode;
+
+pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
+    let workload = settings::workload(&arguments.workload, None)?;
+    let engine = settings::engine(&arguments.engine)?;
+    let protocol = settings::protocol(&arguments.workload, arguments.repetitions)?;
+    let asked = settings::configuration(&arguments.set)?;
+    if arguments.visits == 0 {
+        return settings::refuse("0 visits measure nothing: take 1 or more".to_string());
+    }
+    let model = arguments.model.as_deref().map(settings::find_model).transpose()?;
+    let cache = places::cache();
+    let parts =
+        Parts { model: model.as_deref(), engine: &engine, workload: &workload, cache: cache.as_deref() };
+    let mut laboratory = Laboratory::prepare(&parts)?;
+    let configuration = match asked.checked(&laboratory.facts) {
+        Ok(configuration) => configuration,
+        Err(reason) => return settings::refuse(reason),
+    };
+    let request = BenchRequest {
+        configuration,
+        visits: arguments.visits,
+        protocol: Protocol { cold: arguments.cold, ..protocol },
+        deadlines: settings::deadlines(&arguments.limits),
+    };
+    let stop = super::stop_on_interrupt()?;
+    let record = measure(&mut laboratory, &request, &stop, &mut Watcher { printer });
+    if let Some(path) = &arguments.record {
+        write_file(path, &serde_json::to_vec_pretty(&record)?)?;
+    }
+    let warnings: Vec<String> =
+        laboratory.warnings.iter().cloned().chain(laboratory.memory_warning()).collect();
+    let document = documents::bench::document(&record, &warnings);
+    if let Some(path) = &arguments.report {
+        write_document(&document, path)?;
+    }
+    printer.document(&document)?;
+    Ok(code(&record))
+}
+
+fn code(record: &Record) -> ExitCode {
+    let endings = || record.trials.iter().filter_map(|trial| trial.ending.as_ref());
+    if endings().any(|ending| ending.outcome == Outcome::Cancelled) {
+        return ExitCode::from(STOPPED);
+    }
+    match endings().all(|ending| ending.outcome == Outcome::Measured) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(FAILED),
+    }
+}
+
+struct Watcher<'a> {
+    printer: &'a Printer,
+}
+
+impl BenchWatcher for Watcher<'_> {
+    fn visit(&mut self, number: u32, of: u32) {
+        self.printer.say(&format!("visit {} of {of}", number + 1));
+    }
+
+    fn phase(&mut self, phase: Phase) {
+        if self.printer.verbosity() > 0 {
+            self.printer.say(&format!("  {}", phase.name()));
+        }
+    }
+
+    fn repetition(&mut self, repetition: &Repetition) {
+        let Some(request) = repetition.request else { return };
+        let show = |name: &str| {
+            let value = repetition.value(name)?;
+            let unit = metric::find(name)?.unit;
+            Some(format!("{name} {}", gguflab_report::format::number(value, unit)))
+        };
+        let figures: Vec<String> = [metric::PREFILL, metric::FIRST_TOKEN, metric::DECODE]
+            .iter()
+            .filter_map(|name| show(name))
+            .collect();
+        let noisy = repetition.noisy.as_ref().map(|why| format!(" (noisy: {why})")).unwrap_or_default();
+        self.printer.say(&format!("  request {request}: {}{noisy}", figures.join(", ")));
+    }
+
+    fn line(&mut self, level: Level, text: &str) {
+        if self.printer.verbosity() > 1 || level >= Level::Error {
+            self.printer.say(&format!("  engine: {text}"));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `gguflab list` and `gguflab completions`: what there is, from the tables themselves.
+
+use crate::cli::{Arguments, Completions, List, Listing};
+use crate::printer::Printer;
+use anyhow::Result;
+use clap::CommandFactory;
+use gguflab_lab::{ENGINES, SAMPLERS, objective::OBJECTIVES};
+use gguflab_report::{Cell, Column, Document, Table};
+use gguflab_types::knob::{Flag, Scope};
+use gguflab_types::{KNOBS, METRICS, WORKLOADS};
+use std::process::ExitCode;
+
+pub(crate) fn list(arguments: &List, printer: &Printer) -> Result<ExitCode> {
+    let (title, table) = match arguments.what {
+        Listing::Knobs => ("Knobs", knobs()),
+        Listing::Metrics => ("Metrics", metrics()),
+        Listing::Workloads => ("Workloads", workloads()),
+        Listing::Engines => ("Engines", engines()),
+        Listing::Objectives => ("Objectives", named(OBJECTIVES.iter().map(|row| (row.name, row.help)))),
+        Listing::Samplers => ("Samplers", named(SAMPLERS.iter().map(|row| (row.name, row.help)))),
+    };
+    let mut document = Document::new(title);
+    document.table(table);
+    printer.document(&document)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn knobs() -> Table {
+    let columns = ["knob", "values", "changing it remakes", "llama-server", "llama-bench", "what it is"];
+    let mut table = Table::new("", columns.map(Column::new));
+    for knob in KNOBS {
+        let remakes = match knob.scope {
+            Scope::Context => "the context",
+            Scope::Model => "the model",
+            Scope::Process => "the process",
+        };
+        table.push([
+            Cell::code(knob.name),
+            Cell::text(knob.domain_in_words()),
+            Cell::text(remakes),
+            flag_cell(knob.server_flag),
+            flag_cell(knob.bench_flag),
+            Cell::text(knob.help),
+        ]);
+    }
+    table
+}
+
+fn flag_cell(flag: Flag) -> Cell {
+    match flag {
+        Flag::None => Cell::missing("none"),
+        Flag::Value(name) | Flag::OneZero(name) | Flag::ZeroOne(name) => Cell::code(name),
+        Flag::Pair(on, off) => Cell::code(format!("{on}, {off}")),
+    }
+}
+
+fn metrics() -> Table {
+    let mut table = Table::new("", ["metric", "unit", "better", "what it is"].map(Column::new));
+    for metric in METRICS {
+        let better = match metric.direction {
+            gguflab_types::Direction::Higher => "higher",
+            gguflab_types::Direction::Lower => "lower",
+            gguflab_types::Direction::Neutral => "neither",
+        };
+        let cells = [Cell::code(metric.name), Cell::text(metric.unit.symbol()), Cell::text(better)];
+        table.push(cells.into_iter().chain([Cell::text(metric.help)]));
+    }
+    table
+}
+
+fn workloads() -> Table {
+    let columns = ["workload", "prompt", "depth", "generate", "concurrency", "what it is"];
+    let mut table = Table::new("", columns.map(Column::new));
+    for row in WORKLOADS {
+        let request = row.request;
+        let counts = [request.prompt, request.depth, request.generate, request.concurrency];
+        let cells = counts.map(|count| Cell::count(u64::from(count)));
+        table.push([Cell::code(row.name)].into_iter().chain(cells).chain([Cell::text(row.help)]));
+    }
+    table
+}
+
+fn engines() -> Table {
+    let mut table = Table::new("", ["engine", "what it is"].map(Column::new));
+    for row in ENGINES {
+        let name =
+            if row.target.is_empty() { row.name.to_string() } else { format!("{}={}", row.name, row.target) };
+        table.push([Cell::code(name), Cell::text(row.help)]);
+    }
+    table
+}
+
+fn named(rows: impl Iterator<Item = (&'static str, &'static str)>) -> Table {
+    let mut table = Table::new("", ["name", "what it is"].map(Column::new));
+    for (name, help) in rows {
+        table.push([Cell::code(name), Cell::text(help)]);
+    }
+    table
+}
+
+/// Prints a completion script.
+pub(crate) fn completions(arguments: &Completions, printer: &Printer) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Arguments::command(), "gguflab", &mut script);
+    printer.data(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}

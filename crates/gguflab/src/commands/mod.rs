@@ -1,0 +1,26 @@
+//! The verbs: arguments in, a result printed, an exit code out.
+
+pub(crate) mod bench;
+pub(crate) mod devices;
+pub(crate) mod inspect;
+pub(crate) mod list;
+pub(crate) mod study;
+pub(crate) mod tune;
+
+use anyhow::{Context, Result};
+use gguflab_lab::Stop;
+use signal_hook::consts::SIGINT;
+
+/// A stop that Ctrl-C sets; a second Ctrl-C ends the program at once.
+fn stop_on_interrupt() -> Result<Stop> {
+    let stop = Stop::default();
+    let code = i32::from(crate::exit::STOPPED);
+    // The order matters: the second Ctrl-C finds the flag that the first one set.
+    signal_hook::flag::register_conditional_shutdown(SIGINT, code, stop.flag())
+        .and_then(|_| signal_hook::flag::register(SIGINT, stop.flag()))
+        .context("cannot watch for Ctrl-C")?;
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.flag())
+        .context("cannot watch for SIGTERM")?;
+    Ok(stop)
+}

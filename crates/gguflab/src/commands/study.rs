@@ -1,0 +1,86 @@
+//! `gguflab study`, `gguflab report` and `gguflab export`.
+
+use crate::cli::{Export, FormatName, Report, Study, StudyVerb};
+use crate::printer::{Printer, write_document};
+use crate::{places, settings};
+use anyhow::{Context, Result};
+use gguflab_lab::tune::conclusion;
+use gguflab_lab::{OpenStudy, Store, documents};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+pub(crate) fn study(arguments: &Study, printer: &Printer) -> Result<ExitCode> {
+    match &arguments.verb {
+        StudyVerb::List { store } => {
+            let (mut store, path) = open(store.store.as_deref())?;
+            printer.document(&documents::study::list(&path.display().to_string(), &store.studies()?))?;
+        }
+        StudyVerb::Show { study, trial, log, store } => {
+            let (mut store, path) = open(store.store.as_deref())?;
+            let study = find(&mut store, study, &path)?;
+            let document = match trial {
+                None => documents::study::trials(&study, store.trials(study.study.id)?),
+                Some(number) => one_trial(&mut store, &study, *number, *log)?,
+            };
+            printer.document(&document)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn one_trial(
+    store: &mut Store,
+    study: &OpenStudy,
+    number: u32,
+    log: bool,
+) -> Result<gguflab_report::Document> {
+    let Some(trial) = store.trial(study.study.id, number)? else {
+        return settings::refuse(format!("study `{}` has no trial {number}", study.study.name));
+    };
+    let text = if log { store.log(study.study.id, number)? } else { None };
+    Ok(documents::study::trial(study, &trial, text.as_deref()))
+}
+
+pub(crate) fn report(arguments: &Report, printer: &Printer) -> Result<ExitCode> {
+    let (mut store, path) = open(arguments.store.store.as_deref())?;
+    let study = find(&mut store, &arguments.study, &path)?;
+    let trials = store.trials(study.study.id)?.to_vec();
+    let model = arguments.model.clone().unwrap_or_else(|| PathBuf::from(&study.study.subject.model.file));
+    let document = documents::tune::document(&study, &trials, conclusion(&study, &trials).as_ref(), &model);
+    finish(&document, arguments.output.as_deref(), printer)
+}
+
+pub(crate) fn export(arguments: &Export, printer: &Printer) -> Result<ExitCode> {
+    let (mut store, path) = open(arguments.store.store.as_deref())?;
+    let study = find(&mut store, &arguments.study, &path)?;
+    let document = documents::study::trials(&study, store.trials(study.study.id)?);
+    finish(&document, arguments.output.as_deref(), &printer.with_default(FormatName::Csv))
+}
+
+fn finish(document: &gguflab_report::Document, output: Option<&Path>, printer: &Printer) -> Result<ExitCode> {
+    match output {
+        Some(path) => write_document(document, path)?,
+        None => printer.document(document)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the store for reading: a study that runs meanwhile is not held up.
+fn open(path: Option<&Path>) -> Result<(Store, PathBuf)> {
+    let path = match path {
+        Some(path) => path.to_path_buf(),
+        None => places::default_store()?,
+    };
+    let store = Store::open_read_only(&path)?;
+    Ok((store, path))
+}
+
+fn find(store: &mut Store, name: &str, path: &Path) -> Result<OpenStudy> {
+    if let Some(study) = store.find_study(name)? {
+        return OpenStudy::read(study).with_context(|| format!("in {}", path.display()));
+    }
+    let names: Vec<String> = store.studies()?.into_iter().map(|study| format!("`{}`", study.name)).collect();
+    let known =
+        if names.is_empty() { "it holds none".to_string() } else { format!("it holds {}", names.join(", ")) };
+    settings::refuse(format!("no study `{name}` in {}: {known}", path.display()))
+}

@@ -1,0 +1,193 @@
+//! `gguflab tune`.
+
+use crate::cli::Tune;
+use crate::exit::{FAILED, STOPPED};
+use crate::printer::{Printer, write_document};
+use crate::{places, settings};
+use anyhow::Result;
+use gguflab_lab::tune::{TuneWatcher, Tuned, preview, tune as search};
+use gguflab_lab::{Budget, Objective};
+use gguflab_lab::{Conclusion, Laboratory, Parts, SpaceRequest, Stage, Store, TuneRequest, documents};
+use gguflab_report::{Cell, Column, Document, Table};
+use gguflab_types::event::Level;
+use gguflab_types::{Configuration, Ending, Outcome, Purpose, Unit};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::process::ExitCode;
+use std::time::Duration;
+
+pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
+    let workload = settings::workload(&arguments.workload, Some("chat"))?;
+    let engine = settings::engine(&arguments.engine)?;
+    let model = arguments.model.as_deref().map(settings::find_model).transpose()?;
+    let cache = places::cache();
+    let parts =
+        Parts { model: model.as_deref(), engine: &engine, workload: &workload, cache: cache.as_deref() };
+    let mut laboratory = Laboratory::prepare(&parts)?;
+    let request = request(arguments, &laboratory)?;
+    if arguments.dry_run {
+        return dry_run(&laboratory, &request, printer);
+    }
+    let path = match &arguments.store.store {
+        Some(path) => path.clone(),
+        None => places::default_store()?,
+    };
+    let mut store = Store::open(&path)?;
+    printer.say(&format!("study `{}` in {}", request.study, path.display()));
+    let stop = super::stop_on_interrupt()?;
+    let mut watcher = Watcher::new(printer, request.objective);
+    let tuned = search(&mut laboratory, &mut store, &request, &stop, &mut watcher);
+    watcher.bar.finish_and_clear();
+    let tuned = tuned?;
+    let document =
+        documents::tune::document(&tuned.study, &tuned.trials, tuned.conclusion.as_ref(), laboratory.model());
+    if let Some(path) = &arguments.report {
+        write_document(&document, path)?;
+        printer.say(&format!("report: {}", path.display()));
+    }
+    printer.document(&document)?;
+    Ok(code(&tuned, printer))
+}
+
+fn code(tuned: &Tuned, printer: &Printer) -> ExitCode {
+    match &tuned.conclusion {
+        None => {
+            printer.say("stopped; go on with the same command and --resume");
+            ExitCode::from(STOPPED)
+        }
+        Some(Conclusion::AllFailed { .. }) => ExitCode::from(FAILED),
+        Some(_) => ExitCode::SUCCESS,
+    }
+}
+
+fn request(arguments: &Tune, laboratory: &Laboratory) -> Result<TuneRequest> {
+    let objective = settings::objective(&arguments.objective)?;
+    let baseline = settings::configuration(&arguments.baseline)?;
+    let baseline = match baseline.checked(&laboratory.facts) {
+        Ok(baseline) => baseline,
+        Err(reason) => return settings::refuse(format!("--baseline: {reason}")),
+    };
+    if !(arguments.margin.is_finite() && (0.0..1.0).contains(&arguments.margin)) {
+        return settings::refuse(format!("--margin {}: write a fraction from 0 to 1", arguments.margin));
+    }
+    Ok(TuneRequest {
+        study: arguments.study.clone().unwrap_or_else(|| study_name(laboratory, objective)),
+        space: SpaceRequest { only: arguments.only.clone(), set: arguments.knob.clone() },
+        baseline,
+        objective,
+        sampler: arguments.sampler.clone(),
+        budget: Budget { runs: arguments.budget_runs, seconds: arguments.budget_time },
+        margin: arguments.margin,
+        seed: arguments.workload.seed,
+        protocol: settings::protocol(&arguments.workload, arguments.repetitions)?,
+        deadlines: settings::deadlines(&arguments.limits),
+        resume: arguments.resume,
+    })
+}
+
+/// A name that is the same for the same job.
+fn study_name(laboratory: &Laboratory, objective: &Objective) -> String {
+    let subject = &laboratory.subject;
+    let fingerprint: String =
+        subject.model.fingerprint.rsplit(':').next().unwrap_or_default().chars().take(8).collect();
+    let model = subject.model.file.trim_end_matches(".gguf");
+    let model = if model.is_empty() { &subject.model.name } else { model };
+    format!("{model} {fingerprint} {} {} {}", subject.engine.kind, laboratory.workload().name, objective.name)
+}
+
+fn dry_run(laboratory: &Laboratory, request: &TuneRequest, printer: &Printer) -> Result<ExitCode> {
+    let planned = preview(laboratory, request, &|_| laboratory.expected_seconds())?;
+    let mut document = Document::new(format!("What tuning {} would run", laboratory.subject.model.name));
+    let total: f64 = planned.iter().map(|visit| visit.seconds).sum();
+    document.facts([
+        ("trials", Cell::count(planned.len() as u64)),
+        ("estimated time", Cell::number(total, Unit::Seconds)),
+    ]);
+    document.information(
+        "the time is a rough guess from the size of the model; the screen goes on from what it finds faster",
+    );
+    let columns = [
+        Column::new("trial"),
+        Column::new("purpose"),
+        Column::new("configuration"),
+        Column::with_unit("estimated time", Unit::Seconds),
+    ];
+    let mut table = Table::new("", columns);
+    for (number, visit) in planned.iter().enumerate() {
+        let configuration = visit.configuration.as_ref();
+        table.push([
+            Cell::count(number as u64),
+            Cell::text(visit.purpose.name()),
+            configuration.map_or(Cell::missing("a finalist"), |made| Cell::code(made.to_string())),
+            Cell::number(visit.seconds, Unit::Seconds),
+        ]);
+    }
+    document.table(table);
+    printer.document(&document)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Watcher<'a> {
+    printer: &'a Printer,
+    objective: &'static Objective,
+    bar: ProgressBar,
+    running: String,
+    best: Option<f64>,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(printer: &'a Printer, objective: &'static Objective) -> Watcher<'a> {
+        let bar = if printer.draws_progress() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {pos}/{len} {msg} [{elapsed}]") {
+            bar.set_style(style);
+        }
+        if printer.draws_progress() {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        Watcher { printer, objective, bar, running: String::new(), best: None }
+    }
+
+    /// Says a line without tearing the bar.
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| self.printer.say(text));
+    }
+
+    fn note_best(&mut self, value: f64) -> &'static str {
+        let cost = self.objective.to_cost(value);
+        let best = self.best.is_none_or(|best| cost < best);
+        if best {
+            self.best = Some(cost);
+        }
+        if best { " *" } else { "" }
+    }
+}
+
+impl TuneWatcher for Watcher<'_> {
+    fn warning(&mut self, text: &str) {
+        self.bar.suspend(|| self.printer.warn(text));
+    }
+
+    fn started(&mut self, number: u32, purpose: Purpose, configuration: &Configuration, stage: &Stage) {
+        self.running = format!("{number:>3} {:<8} {configuration}", purpose.name());
+        self.bar.set_length(stage.expected as u64);
+        self.bar.set_position(stage.done as u64);
+        self.bar.set_prefix(stage.name);
+        self.bar.set_message(configuration.to_string());
+    }
+
+    fn line(&mut self, level: Level, text: &str) {
+        if self.printer.verbosity() > 1 || level >= Level::Error {
+            self.say(&format!("  engine: {text}"));
+        }
+    }
+
+    fn finished(&mut self, _number: u32, ending: &Ending, value: Option<f64>, seconds: f64) {
+        let result = match (ending.outcome, value) {
+            (Outcome::Measured, Some(value)) => {
+                let mark = self.note_best(value);
+                format!("{}{mark}", gguflab_report::format::number(value, self.objective.unit))
+            }
+            (outcome, _) => format!("{outcome}: {}", ending.cause),
+        };
+        self.say(&format!("{}: {result} ({seconds:.1} s)", self.running));
+    }
+}

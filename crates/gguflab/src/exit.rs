@@ -1,0 +1,78 @@
+//! How the program ends: the code says whose fault it was.
+//!
+//! 0 done; 1 what was asked for could not be done (every trial failed, a study does not fit); 2 wrong arguments;
+//! 3 a file or model cannot be used; 4 the engine cannot be used; 5 the store cannot be used; 130 stopped by the
+//! user.
+
+use crate::printer::Printer;
+use gguflab_lab::inspect::InspectError;
+use gguflab_lab::{LaboratoryError, StudyError};
+use gguflab_store::StoreError;
+use std::process::ExitCode;
+
+/// What was asked for could not be done.
+pub(crate) const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const MODEL: u8 = 3;
+const ENGINE: u8 = 4;
+const STORE: u8 = 5;
+/// 128 + SIGINT, as shells have it.
+pub(crate) const STOPPED: u8 = 130;
+
+/// A wrong argument that clap cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub(crate) String);
+
+/// Prints an error with what caused it, and gives its code.
+pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitCode {
+    printer.error(&format!("{error:#}"));
+    ExitCode::from(code(error))
+}
+
+/// Prints what clap has to say: help and versions are results, everything else is an error.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    // When nobody listens any more, there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<UsageError>() {
+            return USAGE;
+        }
+        if cause.is::<InspectError>() || cause.is::<gguflab_lab::DataError>() {
+            return MODEL;
+        }
+        if cause.is::<StoreError>() {
+            return STORE;
+        }
+        if let Some(error) = cause.downcast_ref::<LaboratoryError>() {
+            return of_laboratory(error);
+        }
+        if let Some(error) = cause.downcast_ref::<StudyError>() {
+            return of_study(error);
+        }
+        if cause.is::<gguflab_lab::EngineError>() {
+            return ENGINE;
+        }
+    }
+    FAILED
+}
+
+fn of_laboratory(error: &LaboratoryError) -> u8 {
+    match error {
+        LaboratoryError::Engine(_) => ENGINE,
+        LaboratoryError::NoModel(_) | LaboratoryError::Workload { .. } => USAGE,
+        _ => MODEL,
+    }
+}
+
+fn of_study(error: &StudyError) -> u8 {
+    match error {
+        StudyError::Store(_) => STORE,
+        StudyError::Search(_) | StudyError::Objective { .. } => USAGE,
+        _ => FAILED,
+    }
+}

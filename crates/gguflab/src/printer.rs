@@ -1,0 +1,132 @@
+//! The one place that prints: results to standard output, talk to standard error.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the place")]
+
+use crate::cli::{FormatName, Global};
+use crate::exit::UsageError;
+use anyhow::{Context, Result};
+use gguflab_report::{Document, FORMATS, Format, Style, render};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// How wide a line is when the terminal does not say.
+const DEFAULT_WIDTH: usize = 100;
+
+/// Decides what is printed, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Printer {
+    format: FormatName,
+    quiet: bool,
+    verbose: u8,
+}
+
+impl Printer {
+    pub(crate) fn new(global: &Global) -> Printer {
+        let format = match global.format {
+            Some(format) => format,
+            None if global.json => FormatName::Json,
+            None => FormatName::Terminal,
+        };
+        Printer { format, quiet: global.quiet, verbose: global.verbose }
+    }
+
+    /// The same printer with another format for results, unless one was asked for.
+    pub(crate) fn with_default(&self, format: FormatName) -> Printer {
+        let format = if self.format == FormatName::Terminal { format } else { self.format };
+        Printer { format, ..self.clone() }
+    }
+
+    /// How much was asked for with `-v`.
+    pub(crate) fn verbosity(&self) -> u8 {
+        self.verbose
+    }
+
+    /// Whether progress can be drawn and wiped again.
+    pub(crate) fn draws_progress(&self) -> bool {
+        !self.quiet && std::io::stderr().is_terminal()
+    }
+
+    /// Prints a result.
+    pub(crate) fn document(&self, document: &Document) -> Result<()> {
+        let text = (format_of(self.format)?.render)(document, &style());
+        self.data(&text)
+    }
+
+    /// Prints text as it is, to standard output.
+    pub(crate) fn data(&self, text: &str) -> Result<()> {
+        let mut output = anstream::stdout().lock();
+        match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+            // Whoever listened has heard enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.context("cannot write to standard output"),
+        }
+    }
+
+    /// Says something on the way.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet {
+            anstream::eprintln!("{text}");
+        }
+    }
+
+    /// Warns.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.quiet {
+            anstream::eprintln!("warning: {text}");
+        }
+    }
+
+    /// Says what went wrong; not even `--quiet` keeps it.
+    pub(crate) fn error(&self, text: &str) {
+        anstream::eprintln!("error: {text}");
+    }
+}
+
+/// Writes a document to a file in the format that its ending asks for: beside it first, then renamed.
+pub(crate) fn write_document(document: &Document, path: &Path) -> Result<()> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let format = FORMATS.iter().find(|format| format.extension == ending).ok_or_else(|| {
+        let known: Vec<String> = FORMATS.iter().map(|format| format!(".{}", format.extension)).collect();
+        UsageError(format!("{}: the ending says no format; use one of {}", path.display(), known.join(", ")))
+    })?;
+    write_file(path, (format.render)(document, &Style { width: DEFAULT_WIDTH, color: false }).as_bytes())
+}
+
+/// Writes a file beside its place and renames it, so that there is never half a file.
+pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    let name = path.file_name().ok_or_else(|| UsageError(format!("{} is no file name", path.display())))?;
+    let mut beside = name.to_os_string();
+    beside.push(format!(".{}.part", std::process::id()));
+    let beside: PathBuf = path.with_file_name(beside);
+    let written = std::fs::write(&beside, content).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        // The half of it that may be there is of no use to anybody.
+        let _ = std::fs::remove_file(&beside);
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn format_of(name: FormatName) -> Result<&'static Format> {
+    let name = match name {
+        FormatName::Terminal => "terminal",
+        FormatName::Markdown => "markdown",
+        FormatName::Csv => "csv",
+        FormatName::Json => "json",
+        FormatName::Html => "html",
+    };
+    render::find(name).with_context(|| format!("no format {name}"))
+}
+
+fn style() -> Style {
+    let color = match anstream::AutoStream::choice(&std::io::stdout()) {
+        anstream::ColorChoice::Never => false,
+        _ => std::io::stdout().is_terminal(),
+    };
+    Style { width: width(), color }
+}
+
+fn width() -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    columns.or_else(terminal).unwrap_or(DEFAULT_WIDTH)
+}

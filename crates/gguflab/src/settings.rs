@@ -1,0 +1,168 @@
+//! What the arguments mean: each verb's settings are settled once, here.
+
+use crate::cli::{EngineArguments, LimitArguments, WorkloadArguments};
+use crate::exit::UsageError;
+use crate::places;
+use anyhow::{Context, Result};
+use gguflab_lab::{EngineSpecification, objective};
+use gguflab_types::workload::{self, WORKLOADS};
+use gguflab_types::{Configuration, Deadlines, PromptKind, Protocol, Request, Value, Workload};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Prompt and generated tokens when nothing is asked for: the cell that llama-bench measures.
+const DEFAULT_REQUEST: Request = Request::new(512, 128);
+/// Longest text file for prompts.
+const LONGEST_TEXT: u64 = 64 << 20;
+
+/// A usage error as the error of a command.
+pub(crate) fn refuse<T>(text: String) -> Result<T> {
+    Err(UsageError(text).into())
+}
+
+/// Seconds from `90`, `90s`, `10m`, `2h` or `500ms`.
+pub(crate) fn parse_time(text: &str) -> Result<f64, String> {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let (number, factor) = units
+        .iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))
+        .unwrap_or((text, 1.0));
+    match number.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number * factor),
+        _ => Err(format!("`{text}` is not a time: write 90s, 10m or 2h")),
+    }
+}
+
+/// Where a model lies.
+pub(crate) fn find_model(name: &str) -> Result<PathBuf> {
+    let found = gguflab_lab::find_model(name, &gguflab_lab::Places::system())?;
+    Ok(found.path)
+}
+
+/// The engine and how it is started.
+pub(crate) fn engine(arguments: &EngineArguments) -> Result<EngineSpecification> {
+    let mut specification = EngineSpecification::parse(&arguments.engine, places::worker())?;
+    specification.environment = environment(&arguments.env)?;
+    specification.library_paths = arguments.library_path.clone();
+    let wrapper = arguments.wrapper.as_deref().unwrap_or_default();
+    specification.wrapper = wrapper.split_whitespace().map(str::to_string).collect();
+    Ok(specification)
+}
+
+fn environment(pairs: &[String]) -> Result<BTreeMap<String, String>> {
+    let split = |pair: &String| match pair.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
+        _ => refuse(format!("--env {pair}: write NAME=VALUE")),
+    };
+    pairs.iter().map(split).collect()
+}
+
+/// What is run; `default` is taken when nothing is said.
+pub(crate) fn workload(arguments: &WorkloadArguments, default: Option<&str>) -> Result<Workload> {
+    let named = |name: &str| match workload::find(name) {
+        Some(found) => Ok(found),
+        None => {
+            let mut names: Vec<&str> = WORKLOADS.iter().map(|row| row.name).collect();
+            names.dedup();
+            refuse(format!(
+                "no workload `{name}`: there are {}, or give --prompt and --generate",
+                names.join(", ")
+            ))
+        }
+    };
+    let own = [arguments.prompt, arguments.generate, arguments.depth, arguments.concurrency];
+    match (&arguments.workload, default) {
+        (Some(name), _) => named(name),
+        (None, Some(name)) if own.iter().all(Option::is_none) => named(name),
+        (None, _) => {
+            let request = Request {
+                prompt: arguments.prompt.unwrap_or(DEFAULT_REQUEST.prompt),
+                generate: arguments.generate.unwrap_or(DEFAULT_REQUEST.generate),
+                depth: arguments.depth.unwrap_or(0),
+                concurrency: arguments.concurrency.unwrap_or(1),
+                weight: 1.0,
+            };
+            Ok(Workload::single(request.label(), request))
+        }
+    }
+}
+
+/// How it is measured.
+pub(crate) fn protocol(arguments: &WorkloadArguments, repetitions: u32) -> Result<Protocol> {
+    if repetitions == 0 {
+        return refuse("0 repetitions measure nothing: take 1 or more".to_string());
+    }
+    let text = arguments.text.as_deref().map(read_text).transpose()?.unwrap_or_default();
+    let prompt = if arguments.random_tokens { PromptKind::Random } else { PromptKind::Text };
+    Ok(Protocol { repetitions, prompt, text, seed: arguments.seed, ..Protocol::default() })
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    let length = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    if length > LONGEST_TEXT {
+        return refuse(format!("{} has {length} bytes: at most {LONGEST_TEXT} are taken", path.display()));
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if text.trim().is_empty() {
+        return refuse(format!("{} is empty: a prompt needs text", path.display()));
+    }
+    Ok(text)
+}
+
+/// How long things may take.
+pub(crate) fn deadlines(arguments: &LimitArguments) -> Deadlines {
+    let default = Deadlines::default();
+    let trial = arguments.timeout_per_trial.unwrap_or(default.trial);
+    Deadlines {
+        trial,
+        load: arguments.timeout_load.unwrap_or(default.load).min(trial),
+        repetition: default.repetition.min(trial),
+        ..default
+    }
+}
+
+/// A configuration from `KNOB=VALUE` pairs; whether the values are allowed is checked where the machine is known.
+pub(crate) fn configuration(pairs: &[String]) -> Result<Configuration> {
+    let mut made = Configuration::new();
+    for pair in pairs {
+        let Some((name, value)) = pair.split_once('=') else {
+            return refuse(format!("`{pair}`: write KNOB=VALUE, such as threads=4"));
+        };
+        made = made.with(name.trim(), Value::parse(value));
+    }
+    Ok(made)
+}
+
+/// What a tune makes better.
+pub(crate) fn objective(name: &str) -> Result<&'static objective::Objective> {
+    objective::find(name).map_or_else(
+        || {
+            let names: Vec<&str> = objective::OBJECTIVES.iter().map(|objective| objective.name).collect();
+            refuse(format!("no objective `{name}`: there are {}", names.join(", ")))
+        },
+        Ok,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        for (text, seconds) in [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("2h", 7200.0), ("500ms", 0.5)] {
+            assert_eq!(parse_time(text), Ok(seconds));
+        }
+        for text in ["", "m", "-3s", "soon", "0", "nan", "inf"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pairs_that_are_none_are_refused() {
+        assert!(configuration(&["threads".into()]).is_err());
+        assert!(environment(&["=x".into()]).is_err());
+        let read = configuration(&["threads=4".into(), "ubatch=batch/4".into()]).unwrap();
+        assert_eq!(read.to_string(), "threads=4 ubatch=batch/4");
+    }
+}

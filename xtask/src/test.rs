@@ -1,0 +1,36 @@
+//! `cargo xtask test`: all tests of the project, on a real model and beside a real llama-bench.
+
+use crate::setup::{self, BuildEnvironment};
+use crate::{command, fetch, peer};
+use anyhow::Result;
+use std::ffi::OsString;
+
+/// `cargo xtask test [ARGS…]`: ARGS go to nextest if it is installed, else to `cargo test`.
+pub fn verb(arguments: &[String]) -> Result<()> {
+    let environment = setup::prepare()?;
+    build_programs(&environment)?;
+    let mut runner = environment.cargo();
+    let has_nextest = command::succeeds(environment.cargo().args(["nextest", "--version"]));
+    runner.args(if has_nextest { ["nextest", "run"].as_slice() } else { ["test"].as_slice() });
+    runner.args(["--release", "--workspace"]).args(arguments);
+    command::run_in_front(runner.envs(variables(&environment)?))
+}
+
+/// Builds the two programs in the one profile that the project has, so that llama.cpp is compiled once.
+pub fn build_programs(environment: &BuildEnvironment) -> Result<()> {
+    let mut cargo = environment.cargo();
+    command::run(cargo.args(["build", "--release", "-p", "gguflab", "-p", "gguflab-worker"]))
+}
+
+/// What tests read to find the model, the worker and the peer. Absent is what could not be had, which outside
+/// of CI has been said by then; under CI it was an error.
+fn variables(environment: &BuildEnvironment) -> Result<Vec<(&'static str, OsString)>> {
+    let worker = command::release_folder().join(command::executable("gguflab-worker"));
+    let model = fetch::model(environment)?;
+    let mut variables = vec![("GGUFLAB_WORKER", worker.into()), ("GGUFLAB_TEST_MODEL", model.path.into())];
+    if let Some(folder) = fetch::or_go_without(peer::build(environment, &["llama-bench"]))? {
+        let program = folder.join(command::executable("llama-bench"));
+        variables.push(("GGUFLAB_LLAMA_BENCH", program.into()));
+    }
+    Ok(variables)
+}
