@@ -7,21 +7,18 @@
 //! through the worker's `supervise` command, which does it for them. This needs no `unsafe`, works through
 //! wrapper commands and is the same on Linux, macOS and Windows.
 
-use crate::engine::Stop;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest line that is taken over; the rest of a longer one is dropped.
 const LINE_LIMIT: u64 = 1 << 20;
 /// Lines that may wait before the child is held up.
 const QUEUE: usize = 4096;
-/// How long the pipes may stay open after the process ended (a grandchild may hold them).
-const DRAIN: Duration = Duration::from_millis(500);
 
 /// A program with all that decides how it runs.
 #[derive(Debug, Clone, Default)]
@@ -153,80 +150,6 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Who ended a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndedBy {
-    /// It ended by itself, or somebody else killed it.
-    Itself,
-    /// Its deadline.
-    Deadline,
-    /// The user's wish to stop.
-    Stop,
-}
-
-/// A program that has ended.
-#[derive(Debug)]
-pub struct Finished {
-    /// Its exit status; `None` when the system would not tell.
-    pub status: Option<ExitStatus>,
-    /// Who ended it.
-    pub ended_by: EndedBy,
-    /// Wall time.
-    pub duration: Duration,
-}
-
-/// Runs a program to its end, its deadline or the stop, handing over every line; nothing of its process group
-/// is left behind.
-///
-/// # Errors
-/// What the system says when the program cannot be started.
-pub fn run(
-    program: &Program,
-    deadline: Duration,
-    stop: &Stop,
-    on_line: &mut dyn FnMut(Stream, &str),
-) -> io::Result<Finished> {
-    let started = Instant::now();
-    let mut child = program.spawn()?;
-    let mut ended: Option<(ExitStatus, Instant)> = None;
-    let ended_by = loop {
-        match child.next(Duration::from_millis(50)) {
-            Next::Line(stream, line) => on_line(stream, &line),
-            Next::Closed => break EndedBy::Itself,
-            Next::Quiet => {}
-        }
-        if stop.is_set() {
-            break EndedBy::Stop;
-        }
-        if ended.is_none() {
-            ended = child.ended().map(|status| (status, Instant::now()));
-        }
-        match ended {
-            Some((_, at)) if at.elapsed() > DRAIN => break EndedBy::Itself,
-            None if started.elapsed() > deadline => break EndedBy::Deadline,
-            _ => {}
-        }
-    };
-    let status = wait_or_kill(&mut child, ended_by, started, deadline);
-    Ok(Finished { status, ended_by, duration: started.elapsed() })
-}
-
-/// A program that closed its pipes may still be ending; anything else is killed at once.
-fn wait_or_kill(
-    child: &mut Child,
-    ended_by: EndedBy,
-    started: Instant,
-    deadline: Duration,
-) -> Option<ExitStatus> {
-    while ended_by == EndedBy::Itself && started.elapsed() < deadline + DRAIN {
-        if let Some(status) = child.ended() {
-            return Some(status);
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill()
 }
 
 /// The signal that ended a process; a shell's or supervisor's `128 + signal` counts too.

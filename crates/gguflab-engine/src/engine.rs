@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Contract (tested for every engine by `tests/it/contract.rs`): [`Engine::run`] tells only known metrics,
 /// returns within the job's deadlines plus the grace for killing, leaves no process behind when it is dropped,
 /// can run the next job after any ending, and ends with `Measured` only when every request of the workload has
-/// at least one repetition that is not noisy.
+/// its repetitions. Noisy ones are flagged and repeated as often as the protocol allows; on a machine that never
+/// becomes quiet they are all there is, and the reader is told.
 pub trait Engine {
     /// Who it is; part of the subject.
     fn identity(&self) -> &EngineIdentity;

@@ -13,7 +13,7 @@ use gguflab_types::machine::MachineState;
 use sensors::Sensors;
 use std::sync::OnceLock;
 
-pub use noise::{never_quiet, noisy, noisy_on};
+pub use noise::{noisy, noisy_on};
 pub use process::{Usage, ended_children, group_usage, kernel_kills, process_usage};
 
 /// Counts from a moment on.

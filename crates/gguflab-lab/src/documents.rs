@@ -5,6 +5,8 @@ pub mod study;
 mod subject;
 pub mod tune;
 
+pub use tune::Detail;
+
 use gguflab_report::Cell;
 use gguflab_stats::Estimate;
 use gguflab_types::Unit;

@@ -104,7 +104,8 @@ impl Laboratory {
         if let Some(trained) = model_facts.as_ref().and_then(|facts| facts.context_length) {
             warn_of_context(parts.workload, trained, &mut warnings);
         }
-        let path = model.map_or_else(PathBuf::new, |model| model.first().path.clone());
+        // An engine that stands for a model of its own has no file; command lines then show where one belongs.
+        let path = model.map_or_else(|| PathBuf::from("MODEL.gguf"), |model| model.first().path.clone());
         Ok(Laboratory {
             subject: make_subject(identity, engine.as_ref(), machine),
             facts,
@@ -116,7 +117,7 @@ impl Laboratory {
         })
     }
 
-    /// Path of the model's first part; empty when the engine stands for a model of its own.
+    /// Path of the model's first part; a stand-in when the engine stands for a model of its own.
     #[must_use]
     pub fn model(&self) -> &Path {
         &self.model

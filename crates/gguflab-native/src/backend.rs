@@ -41,7 +41,8 @@ impl Backend {
     pub fn build(&self) -> String {
         // SAFETY: both return static texts.
         let (version, commit) = unsafe { (text(sys::ggml_version()), text(sys::ggml_commit())) };
-        format!("{ENGINE}, ggml {version} ({commit})")
+        let commit = if commit == "unknown" { String::new() } else { format!(" ({commit})") };
+        format!("{ENGINE}, ggml {version}{commit}")
     }
 
     /// Instruction sets and libraries that the engine was built with and uses, such as `AVX512`.

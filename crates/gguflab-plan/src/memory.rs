@@ -77,7 +77,8 @@ pub fn cache_bytes(
     let sequences = sequences.max(1);
     let all = pad(tokens)?.checked_mul(sequences)?;
     let mut bytes = 0u64;
-    for layer in 0..facts.block_count? {
+    // A layer has at least one tensor, so a count beyond that is not to be believed (nor to be looped over).
+    for layer in 0..facts.block_count.filter(|layers| *layers <= facts.tensors)? {
         let (keys, values) = facts.cache_elements(layer)?;
         let window = facts.sliding_window.as_ref().filter(|window| window.slides(layer));
         let cells = match window {

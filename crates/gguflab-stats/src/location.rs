@@ -29,6 +29,15 @@ pub fn location(samples: &[f64]) -> Option<Estimate> {
     }
 }
 
+/// [`location`] for quantities that are above 0, such as times and rates: taken on their logarithms, since their
+/// errors are relative, so that the interval stays above 0 too. Samples that are not above 0 are left out.
+#[must_use]
+pub fn positive_location(samples: &[f64]) -> Option<Estimate> {
+    let logarithms: Vec<f64> =
+        samples.iter().filter(|sample| **sample > 0.0).map(|sample| sample.ln()).collect();
+    location(&logarithms).map(|estimate| estimate.map(f64::exp))
+}
+
 /// Arithmetic mean of the finite values; `None` when there are none.
 #[must_use]
 pub fn mean(samples: &[f64]) -> Option<f64> {

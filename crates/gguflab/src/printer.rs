@@ -1,10 +1,9 @@
 //! The one place that prints: results to standard output, talk to standard error.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the place")]
-
 use crate::cli::{FormatName, Global};
 use crate::exit::UsageError;
 use anyhow::{Context, Result};
+use gguflab_lab::documents::Detail;
 use gguflab_report::{Document, FORMATS, Format, Style, render};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -34,6 +33,11 @@ impl Printer {
     pub(crate) fn with_default(&self, format: FormatName) -> Printer {
         let format = if self.format == FormatName::Terminal { format } else { self.format };
         Printer { format, ..self.clone() }
+    }
+
+    /// How much of a study is shown: a terminal has no room for every trial unless asked with `-v`.
+    pub(crate) fn detail(&self) -> Detail {
+        if self.format == FormatName::Terminal && self.verbose == 0 { Detail::Summary } else { Detail::Full }
     }
 
     /// How much was asked for with `-v`.

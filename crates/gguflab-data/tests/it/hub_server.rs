@@ -37,6 +37,13 @@ pub(crate) struct Behaviour {
     stopped: bool,
 }
 
+impl Behaviour {
+    /// A hub with these files that does all right.
+    pub(crate) fn with(files: Vec<(String, Vec<u8>)>) -> Behaviour {
+        Behaviour { files, ..Behaviour::default() }
+    }
+}
+
 /// A request that came in.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Request {

@@ -3,3 +3,21 @@
 pub mod embedded;
 pub mod llama_bench;
 pub mod simulated;
+
+/// Phrases by which ggml, CUDA, Vulkan and the C++ library say that memory ran out.
+const MEMORY: &[&str] = &[
+    "out of memory",
+    "outofdevicememory",
+    "outofhostmemory",
+    "insufficient memory",
+    "failed to allocate",
+    "unable to allocate",
+    "cannot allocate",
+    "bad_alloc",
+];
+
+/// Whether a message of an engine speaks of memory that could not be had.
+fn is_memory(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    MEMORY.iter().any(|phrase| lower.contains(phrase))
+}

@@ -1,7 +1,6 @@
 //! When a repetition is not to be trusted.
 
 use gguflab_types::machine::MachineState;
-use gguflab_types::{Ending, Outcome, Request};
 
 /// Processors' worth of other work that disturbs when no processor is left for it.
 const FOREIGN_CORES: f64 = 0.25;
@@ -48,14 +47,6 @@ pub fn noisy_on(state: &MachineState, threads: u32, processors: u32) -> Option<S
     let expected = threads.min(processors);
     let used = state.cpu_per_wall.filter(|&used| threads > 0.0 && used < BUSY * expected)?;
     Some(format!("the engine got {used:.1} processors for {expected:.0} threads"))
-}
-
-/// How a trial ends when every repetition of a request, the repeated ones too, was noisy: there is nothing to
-/// estimate from, so it is not measured. The repetitions are told all the same.
-#[must_use]
-pub fn never_quiet(request: &Request, reason: &str) -> Ending {
-    let cause = format!("no quiet repetition of {}: {reason}; end other programs", request.label());
-    Ending::new(Outcome::TimedOut, cause)
 }
 
 fn disturbs(cores: f64, threads: f64, processors: f64) -> bool {

@@ -5,7 +5,7 @@ use crate::bench::Record;
 use crate::objective::of_request;
 use gguflab_report::chart::{Axis, ChartKind, Values};
 use gguflab_report::{Cell, Chart, Column, Document, Table};
-use gguflab_stats::{CONFIDENCE, location, percentile};
+use gguflab_stats::{CONFIDENCE, percentile, positive_location};
 use gguflab_types::{Metric, Outcome, PromptKind, Repetition, Request, Unit, metric};
 
 /// Percentiles of the time between tokens that are shown.
@@ -94,7 +94,7 @@ fn figures(record: &Record, repetitions: &[Repetition]) -> Table {
 
 fn row(label: &str, known: &Metric, repetitions: &[&Repetition]) -> Option<[Cell; 5]> {
     let values: Vec<f64> = repetitions.iter().filter_map(|one| one.value(known.name)).collect();
-    let estimate = location(&values)?;
+    let estimate = positive_location(&values)?;
     Some([
         Cell::text(label),
         Cell::text(known.name),

@@ -14,6 +14,15 @@ use gguflab_types::{Configuration, Direction, Outcome, Purpose, Trial, Unit};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// How much of a study a document tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What came of it, and the race.
+    Summary,
+    /// Every trial too.
+    Full,
+}
+
 /// The document of a study: the verdict first, then how it came about. `model` is where the model lies now, for
 /// the command lines.
 #[must_use]
@@ -22,6 +31,7 @@ pub fn document(
     trials: &[Trial],
     conclusion: Option<&Conclusion>,
     model: &Path,
+    detail: Detail,
 ) -> Document {
     let mut document = Document::new(format!("Tuning {}", study.study.subject.model.name));
     let winner = verdict(study, conclusion, &mut document);
@@ -36,13 +46,17 @@ pub fn document(
     }
     document.heading(1, "Search");
     document.facts(search_facts(study, trials));
-    document.table(effects(study, trials));
-    document.chart(history(study, trials));
+    if detail == Detail::Full {
+        document.table(effects(study, trials));
+        document.chart(history(study, trials));
+    }
     failures(trials, &mut document);
     document.heading(1, "Subject");
     document.facts(subject::facts(&study.study.subject));
-    document.heading(1, "All trials");
-    document.table(trial_table(study, trials));
+    if detail == Detail::Full {
+        document.heading(1, "All trials");
+        document.table(trial_table(study, trials));
+    }
     document
 }
 
@@ -150,13 +164,7 @@ fn percent(fraction: f64) -> String {
 
 /// The command lines that reproduce the winner.
 fn take_away(study: &OpenStudy, winner: &Configuration, model: &Path, document: &mut Document) {
-    let workload = &study.settings.workload;
-    document.code("sh", commands::llama_server(model, winner, workload), "run it with llama-server");
-    let benches = commands::llama_bench(model, winner, workload);
-    document.code("sh", benches.lines.join("\n"), "measure it with llama-bench");
-    for note in benches.notes {
-        document.information(note);
-    }
+    commands::add_commands(document, model, winner, &study.settings.workload);
     let lossy =
         winner.settings().filter_map(|(name, _)| gguflab_types::knob::find(name)).any(|knob| knob.lossy);
     if lossy {

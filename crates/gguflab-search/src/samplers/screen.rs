@@ -1,7 +1,7 @@
 //! Coordinate screen: one knob after the other, strongest expected effect first, keeping what is faster.
 //!
-//! Along an ordered knob it walks to both sides, one step at a time, for as long as that does not get clearly worse;
-//! of an unordered knob it tries every value. After the last knob it begins again from the best configuration, until
+//! Along an ordered knob it walks to both sides, one step at a time (of many values, coarse steps first), for as long
+//! as that does not get clearly worse; of an unordered knob it tries every value. After the last knob it begins again from the best configuration, until
 //! a whole pass changes nothing, not even one that looks behind the first worse step. The walk is replayed from the visits at every call; the first step whose visit is
 //! missing is the proposal.
 
@@ -53,6 +53,8 @@ struct Leg<'leg> {
     dimension: &'leg Dimension,
     from: &'leg Point,
     base: &'leg Configuration,
+    /// Where the knob stands.
+    at: usize,
     indices: &'leg [usize],
     pass: u32,
     reach: Reach,
@@ -86,8 +88,10 @@ impl Walk<'_> {
             for dimension in self.space.dimensions() {
                 best = self.along(dimension, best, pass, reach)?;
             }
+            let coarse =
+                self.space.dimensions().iter().any(|one| one.ordered && stride(one.values.len(), pass) > 1);
             reach = match reach {
-                _ if best.configuration != before => Reach::Near,
+                _ if coarse || best.configuration != before => Reach::Near,
                 Reach::Near => Reach::Far,
                 Reach::Far => break,
             };
@@ -100,12 +104,16 @@ impl Walk<'_> {
         let (line, at) = self.space.line(&from.configuration, dimension);
         let mut best = from.clone();
         let base = self.held(dimension, &from.configuration);
+        let stride = if dimension.ordered { stride(line.len(), pass) } else { 1 };
         // Downwards first: fewer threads and smaller batches never run out of memory.
-        let (down, up) = (line[..at].iter().rev().copied().collect::<Vec<_>>(), &line[at + 1..]);
-        for indices in [down.as_slice(), up] {
+        let down = line[..at].iter().rev().skip(stride - 1).step_by(stride).chain(line[..at].first());
+        let up = line[at + 1..].iter().skip(stride - 1).step_by(stride).chain(line[at + 1..].last());
+        for mut indices in [down.copied().collect::<Vec<_>>(), up.copied().collect()] {
+            indices.dedup();
             let walk = if dimension.ordered { Walk::side } else { Walk::every };
-            best =
-                better(best, walk(self, &Leg { dimension, from: &from, base: &base, indices, pass, reach })?);
+            let leg =
+                Leg { dimension, from: &from, base: &base, at: line[at], indices: &indices, pass, reach };
+            best = better(best, walk(self, &leg)?);
         }
         Ok(best)
     }
@@ -174,14 +182,13 @@ impl Walk<'_> {
     fn known_loss(&self, leg: &Leg, index: usize) -> bool {
         let bar = 1.0 + if leg.reach == Reach::Far { KNOWN_LOSS.1 } else { KNOWN_LOSS.0 };
         let name = &leg.dimension.knob;
-        let (line, at) = self.space.line(leg.base, leg.dimension);
         let target = self
             .space
             .meant(&leg.from.configuration.clone().with(name, leg.dimension.values[index].clone()), name);
         self.visits.iter().filter(|visit| visit.exploratory()).any(|visit| {
             let lost = || {
                 let base = self.held(leg.dimension, &visit.configuration);
-                let before = self.space.moved(&base, leg.dimension, line[at])?;
+                let before = self.space.moved(&base, leg.dimension, leg.at)?;
                 Some(visit.measured()? > bar * self.seen.value(&before)?)
             };
             self.space.meant(&visit.configuration, name) == target && lost().unwrap_or(false)
@@ -205,6 +212,11 @@ fn better(holder: Point, challenger: Point) -> Point {
         (None, Some(_)) => challenger,
         _ => holder,
     }
+}
+
+/// Steps along a knob with many values are coarse at first and finer with every pass.
+fn stride(values: usize, pass: u32) -> usize {
+    (values / (8 << pass)).max(1)
 }
 
 /// The loss that a walk bears: the spread of the baseline's visits, within bounds.

@@ -4,6 +4,7 @@ use super::Dimension;
 use crate::error::SearchError;
 use gguflab_types::knob::{self, Domain, Facts};
 use gguflab_types::{Configuration, Knob, Value};
+use std::collections::HashSet;
 
 /// More values than anybody can mean.
 const MOST_VALUES: i64 = 100_000;
@@ -15,13 +16,14 @@ pub(super) fn parse(text: &str, facts: &Facts) -> Result<Dimension, SearchError>
     let knob = find(name.trim())?;
     let separator = if matches!(knob.domain, Domain::Text(_)) { ';' } else { ',' };
     let mut values: Vec<Value> = Vec::new();
+    let mut listed = HashSet::new();
     for item in list.split(separator).map(str::trim) {
         if item.is_empty() {
             return Err(wrong("a value is missing".into()));
         }
         for value in expand(knob, item).map_err(wrong)? {
             let value = knob.check(&value).map_err(SearchError::Setting)?;
-            if !values.contains(&value) {
+            if listed.insert(value.to_string()) {
                 values.push(value);
             }
         }

@@ -8,7 +8,9 @@ use gguflab_lab::{machine, open};
 use std::process::ExitCode;
 
 pub(crate) fn devices(arguments: &Devices, printer: &Printer) -> Result<ExitCode> {
-    let machine = machine::detect();
+    let mut machine = machine::detect();
+    // The engine tells only of those that it can use.
+    machine.devices = machine::graphics_cards();
     let warnings = machine::preflight(&machine);
     let specification = settings::engine(&arguments.engine)?;
     // The machine can be shown without an engine; that it cannot be used is then one more thing to say.

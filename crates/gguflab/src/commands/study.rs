@@ -4,6 +4,7 @@ use crate::cli::{Export, FormatName, Report, Study, StudyVerb};
 use crate::printer::{Printer, write_document};
 use crate::{places, settings};
 use anyhow::{Context, Result};
+use gguflab_lab::documents::Detail;
 use gguflab_lab::tune::conclusion;
 use gguflab_lab::{OpenStudy, Store, documents};
 use std::path::{Path, PathBuf};
@@ -46,7 +47,13 @@ pub(crate) fn report(arguments: &Report, printer: &Printer) -> Result<ExitCode> 
     let study = find(&mut store, &arguments.study, &path)?;
     let trials = store.trials(study.study.id)?.to_vec();
     let model = arguments.model.clone().unwrap_or_else(|| PathBuf::from(&study.study.subject.model.file));
-    let document = documents::tune::document(&study, &trials, conclusion(&study, &trials).as_ref(), &model);
+    let document = documents::tune::document(
+        &study,
+        &trials,
+        conclusion(&study, &trials).as_ref(),
+        &model,
+        Detail::Full,
+    );
     finish(&document, arguments.output.as_deref(), printer)
 }
 

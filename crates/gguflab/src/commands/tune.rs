@@ -5,6 +5,7 @@ use crate::exit::{FAILED, STOPPED};
 use crate::printer::{Printer, write_document};
 use crate::{places, settings};
 use anyhow::Result;
+use gguflab_lab::documents::Detail;
 use gguflab_lab::tune::{TuneWatcher, Tuned, preview, tune as search};
 use gguflab_lab::{Budget, Objective};
 use gguflab_lab::{Conclusion, Laboratory, Parts, SpaceRequest, Stage, Store, TuneRequest, documents};
@@ -38,13 +39,15 @@ pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
     let tuned = search(&mut laboratory, &mut store, &request, &stop, &mut watcher);
     watcher.bar.finish_and_clear();
     let tuned = tuned?;
-    let document =
-        documents::tune::document(&tuned.study, &tuned.trials, tuned.conclusion.as_ref(), laboratory.model());
+    let document = |detail| {
+        let (study, conclusion) = (&tuned.study, tuned.conclusion.as_ref());
+        documents::tune::document(study, &tuned.trials, conclusion, laboratory.model(), detail)
+    };
     if let Some(path) = &arguments.report {
-        write_document(&document, path)?;
+        write_document(&document(Detail::Full), path)?;
         printer.say(&format!("report: {}", path.display()));
     }
-    printer.document(&document)?;
+    printer.document(&document(printer.detail()))?;
     Ok(code(&tuned, printer))
 }
 

@@ -1,6 +1,7 @@
 //! What a failure means.
 
 use super::worker::Death;
+use crate::engines::is_memory;
 use gguflab_types::event::Phase;
 use gguflab_types::message::{Failure, FailureKind};
 use gguflab_types::{Ending, Outcome};
@@ -49,21 +50,6 @@ pub(super) fn death(death: Death, phase: Phase) -> Ending {
             Ending::new(Outcome::Crashed, format!("the worker ended {code} while {doing}"))
         }
     }
-}
-
-/// Whether a message of an engine speaks of memory that could not be had.
-pub(crate) fn is_memory(text: &str) -> bool {
-    let lower = text.to_lowercase();
-    [
-        "out of memory",
-        "insufficient memory",
-        "failed to allocate",
-        "unable to allocate",
-        "bad_alloc",
-        "cannot allocate",
-    ]
-    .iter()
-    .any(|phrase| lower.contains(phrase))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::Setup;
 use crate::child::{Child, Next, Program, Stream, signal_of};
 use crate::engine::EngineError;
+use crate::telemetry::kernel_kills;
 use gguflab_types::event::Level;
 use gguflab_types::machine::Device;
 use gguflab_types::message::{Command, Hello, Message, Order, PROTOCOL_VERSION};
@@ -179,10 +180,4 @@ impl Worker {
             out_of_memory_kills: kernel_kills() > self.kills_at_start,
         }
     }
-}
-
-/// How often the kernel has killed a process for want of memory since it started.
-fn kernel_kills() -> Option<u64> {
-    let counters = std::fs::read_to_string("/proc/vmstat").ok()?;
-    counters.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }

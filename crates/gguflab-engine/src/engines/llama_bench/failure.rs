@@ -2,21 +2,11 @@
 
 use super::process::{EndedBy, Finished};
 use crate::child::{Stream, signal_of};
+use crate::engines::is_memory;
 use gguflab_types::event::Level;
 use gguflab_types::{Ending, Outcome};
 use std::time::Duration;
 
-/// Phrases by which ggml, CUDA, Vulkan and the C++ library say that memory ran out.
-const MEMORY: &[&str] = &[
-    "out of memory",
-    "outofdevicememory",
-    "outofhostmemory",
-    "insufficient memory",
-    "failed to allocate",
-    "unable to allocate",
-    "cannot allocate",
-    "bad_alloc",
-];
 /// Phrases by which llama-bench refuses an argument; the flag stands behind them.
 const REFUSALS: &[&str] = &["error: invalid parameter for argument:", "error: unknown argument:"];
 /// Lines of standard error that a cause is made of, at most.
@@ -74,11 +64,6 @@ pub(super) fn level(stream: Stream, line: &str) -> Level {
         Stream::Error if lower.contains("warning") => Level::Warning,
         Stream::Error => Level::Information,
     }
-}
-
-fn is_memory(line: &str) -> bool {
-    let lower: String = line.to_lowercase();
-    MEMORY.iter().any(|phrase| lower.contains(phrase))
 }
 
 fn refused(lines: &[String]) -> Option<&str> {
