@@ -194,7 +194,9 @@ impl Laboratory {
     pub fn memory_warning(&self) -> Option<String> {
         let need = self.need(&Configuration::new())?;
         let usable = self.subject.machine.memory.usable();
-        (self.facts.gpus == 0 && usable > 0 && need.total() > usable).then(|| {
+        // A context that does not fit is refused; then there is nothing to warn of.
+        let runs = self.refusal(&Configuration::new()).is_none();
+        (self.facts.gpus == 0 && usable > 0 && need.total() > usable && runs).then(|| {
             format!(
                 "the model needs about {} and {} can be had: it will be read from the disk while it runs",
                 gibibytes(need.total()),

@@ -206,13 +206,7 @@ pub fn open_study(
     laboratory: &Laboratory,
     request: &TuneRequest,
 ) -> Result<(OpenStudy, Vec<String>), StudyError> {
-    let settings = settings(laboratory, request);
-    if !request.objective.applies_to(&settings.workload) {
-        let (objective, workload) = (settings.objective.clone(), settings.workload.name.clone());
-        return Err(StudyError::Objective { objective, workload });
-    }
-    let space = Space::requested(&laboratory.facts, &request.baseline, &request.space)?;
-    plan(space.clone(), &settings)?.check()?;
+    let (settings, space) = check_request(laboratory, request)?;
     let new = new_study(laboratory, request, &settings, &space);
     let study = match store.find_study(&request.study)? {
         Some(study) => study,
@@ -229,6 +223,24 @@ pub fn open_study(
     let mut study = study;
     study.settings = new.settings;
     Ok((OpenStudy::read(study)?, warnings))
+}
+
+/// Checks what can be told without a store: that the space can be searched for the objective within the budget.
+///
+/// # Errors
+/// [`StudyError::Objective`] or [`StudyError::Search`].
+pub fn check_request(
+    laboratory: &Laboratory,
+    request: &TuneRequest,
+) -> Result<(StudySettings, Space), StudyError> {
+    let settings = settings(laboratory, request);
+    if !request.objective.applies_to(&settings.workload) {
+        let (objective, workload) = (settings.objective.clone(), settings.workload.name.clone());
+        return Err(StudyError::Objective { objective, workload });
+    }
+    let space = Space::requested(&laboratory.facts, &request.baseline, &request.space)?;
+    plan(space.clone(), &settings)?.check()?;
+    Ok((settings, space))
 }
 
 /// Begins a study; another worker may have begun the same one meanwhile.

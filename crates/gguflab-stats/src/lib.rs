@@ -14,7 +14,7 @@ pub mod special;
 pub use blocks::{Cell, Residual, pooled_difference, residual};
 pub use estimate::{Estimate, Interval};
 pub use location::{location, mean, mean_interval, median, median_interval, positive_location};
-pub use noise::{noisy, outliers, robust_spread};
+pub use noise::{outliers, robust_spread};
 pub use paired::{Comparison, Verdict, compare, hodges_lehmann, judge, log_ratios, relative, sign_flip};
 pub use quantile::{Percentile, effective_size, percentile, samples_needed};
 

@@ -6,8 +6,9 @@
 
 use crate::printer::Printer;
 use gguflab_lab::inspect::InspectError;
-use gguflab_lab::{LaboratoryError, StudyError};
+use gguflab_lab::{EngineError, LaboratoryError, StudyError};
 use gguflab_store::StoreError;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What was asked for could not be done.
@@ -24,10 +25,34 @@ pub(crate) const STOPPED: u8 = 130;
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);
 
+/// A file besides the model that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {path}: {source}", path = path.display())]
+pub(crate) struct FileError {
+    /// `read` or `write`.
+    pub(crate) what: &'static str,
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// What the system says.
+    pub(crate) source: std::io::Error,
+}
+
 /// Prints an error with what caused it, and gives its code.
 pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitCode {
-    printer.error(&format!("{error:#}"));
+    printer.error(&in_words(error));
     ExitCode::from(code(error))
+}
+
+/// The error and its causes in one line; many errors name their cause themselves, and nobody needs it twice.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !text.contains(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// Prints what clap has to say: help and versions are results, everything else is an error.
@@ -42,7 +67,7 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<UsageError>() {
             return USAGE;
         }
-        if cause.is::<InspectError>() || cause.is::<gguflab_lab::DataError>() {
+        if cause.is::<InspectError>() || cause.is::<gguflab_lab::DataError>() || cause.is::<FileError>() {
             return MODEL;
         }
         if cause.is::<StoreError>() {
@@ -54,8 +79,8 @@ fn code(error: &anyhow::Error) -> u8 {
         if let Some(error) = cause.downcast_ref::<StudyError>() {
             return of_study(error);
         }
-        if cause.is::<gguflab_lab::EngineError>() {
-            return ENGINE;
+        if let Some(error) = cause.downcast_ref::<EngineError>() {
+            return of_engine(error);
         }
     }
     FAILED
@@ -63,9 +88,17 @@ fn code(error: &anyhow::Error) -> u8 {
 
 fn of_laboratory(error: &LaboratoryError) -> u8 {
     match error {
-        LaboratoryError::Engine(_) => ENGINE,
+        LaboratoryError::Engine(error) => of_engine(error),
         LaboratoryError::NoModel(_) | LaboratoryError::Workload { .. } => USAGE,
         _ => MODEL,
+    }
+}
+
+/// A name that no engine has is the user's mistake, a program that does not run is not.
+fn of_engine(error: &EngineError) -> u8 {
+    match error {
+        EngineError::Unknown { .. } | EngineError::Target { .. } => USAGE,
+        _ => ENGINE,
     }
 }
 

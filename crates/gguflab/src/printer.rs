@@ -1,7 +1,7 @@
 //! The one place that prints: results to standard output, talk to standard error.
 
 use crate::cli::{FormatName, Global};
-use crate::exit::UsageError;
+use crate::exit::{FileError, UsageError};
 use anyhow::{Context, Result};
 use gguflab_lab::documents::Detail;
 use gguflab_report::{Document, FORMATS, Format, Style, render};
@@ -88,12 +88,27 @@ impl Printer {
 
 /// Writes a document to a file in the format that its ending asks for: beside it first, then renamed.
 pub(crate) fn write_document(document: &Document, path: &Path) -> Result<()> {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let format = FORMATS.iter().find(|format| format.extension == ending).ok_or_else(|| {
-        let known: Vec<String> = FORMATS.iter().map(|format| format!(".{}", format.extension)).collect();
-        UsageError(format!("{}: the ending says no format; use one of {}", path.display(), known.join(", ")))
-    })?;
+    let format = format_by_ending(path)?;
     write_file(path, (format.render)(document, &Style { width: DEFAULT_WIDTH, color: false }).as_bytes())
+}
+
+/// Checks before the work that its result can be written there as far as that can be told: a document has a
+/// known ending, and the folder is there.
+pub(crate) fn check_targets(document: Option<&Path>, data: Option<&Path>) -> Result<()> {
+    document.map(format_by_ending).transpose()?;
+    for path in document.iter().chain(&data) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let facts = folder.map_or(Ok(()), |folder| std::fs::metadata(folder).map(|_| ()));
+        facts.map_err(|source| FileError { what: "write", path: path.to_path_buf(), source })?;
+    }
+    Ok(())
+}
+
+fn format_by_ending(path: &Path) -> Result<&'static Format> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let known = || FORMATS.iter().map(|format| format!(".{}", format.extension)).collect::<Vec<_>>().join(", ");
+    let unknown = || UsageError(format!("{}: the ending says no format; use one of {}", path.display(), known()));
+    Ok(FORMATS.iter().find(|format| format.extension == ending).ok_or_else(unknown)?)
 }
 
 /// Writes a file beside its place and renames it, so that there is never half a file.
@@ -107,7 +122,7 @@ pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
         // The half of it that may be there is of no use to anybody.
         let _ = std::fs::remove_file(&beside);
     }
-    written.with_context(|| format!("cannot write {}", path.display()))
+    written.map_err(|source| FileError { what: "write", path: path.to_path_buf(), source }.into())
 }
 
 fn format_of(name: FormatName) -> Result<&'static Format> {

@@ -1,9 +1,9 @@
 //! What the arguments mean: each verb's settings are settled once, here.
 
 use crate::cli::{EngineArguments, LimitArguments, WorkloadArguments};
-use crate::exit::UsageError;
+use crate::exit::{FileError, UsageError};
 use crate::places;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use gguflab_lab::{EngineSpecification, objective};
 use gguflab_types::workload::{self, WORKLOADS};
 use gguflab_types::{Configuration, Deadlines, PromptKind, Protocol, Request, Value, Workload};
@@ -82,7 +82,8 @@ pub(crate) fn workload(arguments: &WorkloadArguments, default: Option<&str>) -> 
                 concurrency: arguments.concurrency.unwrap_or(1),
                 weight: 1.0,
             };
-            Ok(Workload::single(request.label(), request))
+            let label = if request.prompt + request.generate == 0 { "pp0+tg0".into() } else { request.label() };
+            Ok(Workload::single(label, request))
         }
     }
 }
@@ -98,11 +99,12 @@ pub(crate) fn protocol(arguments: &WorkloadArguments, repetitions: u32) -> Resul
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    let length = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    let failed = |source| FileError { what: "read", path: path.to_path_buf(), source };
+    let length = std::fs::metadata(path).map_err(failed)?.len();
     if length > LONGEST_TEXT {
         return refuse(format!("{} has {length} bytes: at most {LONGEST_TEXT} are taken", path.display()));
     }
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(failed)?;
     if text.trim().is_empty() {
         return refuse(format!("{} is empty: a prompt needs text", path.display()));
     }

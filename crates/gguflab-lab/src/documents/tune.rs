@@ -181,6 +181,7 @@ fn race_in_words(race: &RaceResult, study: &OpenStudy) -> String {
     };
     let tied = match race.tied.len() {
         0 => String::new(),
+        1 => " One contender could not be told apart from the best one.".to_string(),
         count => format!(" {count} contenders could not be told apart from the best one."),
     };
     format!(

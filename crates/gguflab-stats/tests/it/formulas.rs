@@ -2,10 +2,10 @@
 
 use gguflab_stats::{
     Cell, Estimate, Interval, Verdict, compare, effective_size, hodges_lehmann, judge, location,
-    median_interval, noisy, outliers, percentile, pooled_difference, residual, robust_spread, samples_needed,
-    sign_flip, special,
+    median_interval, outliers, percentile, pooled_difference, positive_location, residual, robust_spread,
+    samples_needed, sign_flip, special,
 };
-use gguflab_types::{Direction, MachineState};
+use gguflab_types::Direction;
 
 #[track_caller]
 fn close(ours: f64, expected: f64) {
@@ -207,27 +207,12 @@ fn a_contender_that_varies_more_is_judged_by_its_own_spread() {
 }
 
 #[test]
-fn states_that_speak_against_a_repetition() {
-    let calm = MachineState { cpu_per_wall: Some(1.95), ..MachineState::default() };
-    for (state, threads, processors, reason) in [
-        (calm.clone(), 2, 2, None),
-        (MachineState::default(), 2, 2, None),
-        (MachineState { pressure: Some(0.3), ..calm.clone() }, 2, 2, Some("30 %")),
-        (MachineState { pressure: Some(0.3), cpu_per_wall: Some(2.0), ..calm.clone() }, 4, 2, None),
-        (MachineState { foreign: Some(0.2), ..calm.clone() }, 2, 2, Some("0.4 processors")),
-        (MachineState { foreign: Some(0.1), ..calm.clone() }, 2, 2, None),
-        (MachineState { foreign: Some(0.1), ..calm.clone() }, 2, 64, Some("6.4 processors")),
-        (MachineState { steal: Some(0.05), ..calm.clone() }, 2, 2, Some("hypervisor")),
-        (MachineState { cpu_per_wall: Some(1.0), ..calm.clone() }, 2, 2, Some("2 threads got only 1.0")),
-        (MachineState { cpu_per_wall: Some(1.0), ..calm.clone() }, 0, 2, None),
-        (MachineState { throttled: Some("heat".into()), ..calm.clone() }, 2, 2, Some("heat")),
-    ] {
-        let found = noisy(&state, threads, processors);
-        match reason {
-            None => assert_eq!(found, None, "{state:?}"),
-            Some(reason) => assert!(found.as_deref().unwrap_or("").contains(reason), "{found:?}"),
-        }
-    }
+fn positive_quantities_have_intervals_above_zero() {
+    let estimate = positive_location(&[0.1, 0.3]).unwrap();
+    let interval = estimate.interval.unwrap();
+    assert!(interval.low > 0.0 && interval.contains(estimate.value), "{estimate:?}");
+    close(estimate.value, (0.1_f64 * 0.3).sqrt());
+    assert_eq!(positive_location(&[0.0, -1.0]), None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::cli::Bench;
 use crate::exit::{FAILED, STOPPED};
-use crate::printer::{Printer, write_document, write_file};
+use crate::printer::{Printer, check_targets, write_document, write_file};
 use crate::{places, settings};
 use anyhow::Result;
 use gguflab_lab::bench::{BenchRequest, BenchWatcher, Record, bench as measure};
@@ -19,6 +19,7 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     if arguments.visits == 0 {
         return settings::refuse("0 visits measure nothing: take 1 or more".to_string());
     }
+    check_targets(arguments.report.as_deref(), arguments.record.as_deref())?;
     let model = arguments.model.as_deref().map(settings::find_model).transpose()?;
     let cache = places::cache();
     let parts =
@@ -36,17 +37,27 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     };
     let stop = super::stop_on_interrupt()?;
     let record = measure(&mut laboratory, &request, &stop, &mut Watcher { printer });
-    if let Some(path) = &arguments.record {
-        write_file(path, &serde_json::to_vec_pretty(&record)?)?;
-    }
     let warnings: Vec<String> =
         laboratory.warnings.iter().cloned().chain(laboratory.memory_warning()).collect();
     let document = documents::bench::document(&record, &warnings);
+    // Printed first: what was measured is not lost when a file cannot be written.
+    printer.document(&document)?;
+    if let Some(path) = &arguments.record {
+        write_file(path, &serde_json::to_vec_pretty(&record)?)?;
+    }
     if let Some(path) = &arguments.report {
         write_document(&document, path)?;
     }
-    printer.document(&document)?;
+    say_failures(&record, printer);
     Ok(code(&record))
+}
+
+/// Not every format of the result has room for the causes.
+fn say_failures(record: &Record, printer: &Printer) {
+    let endings = record.trials.iter().filter_map(|trial| trial.ending.as_ref());
+    for ending in endings.filter(|ending| ending.outcome != Outcome::Measured) {
+        printer.error(&format!("a visit ended as {}: {}", ending.outcome, ending.cause));
+    }
 }
 
 fn code(record: &Record) -> ExitCode {

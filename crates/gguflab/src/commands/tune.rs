@@ -2,12 +2,13 @@
 
 use crate::cli::Tune;
 use crate::exit::{FAILED, STOPPED};
-use crate::printer::{Printer, write_document};
+use crate::printer::{Printer, check_targets, write_document};
 use crate::{places, settings};
 use anyhow::Result;
 use gguflab_lab::documents::Detail;
+use gguflab_lab::study::check_request;
 use gguflab_lab::tune::{TuneWatcher, Tuned, preview, tune as search};
-use gguflab_lab::{Budget, Objective};
+use gguflab_lab::{Budget, Objective, StudyError};
 use gguflab_lab::{Conclusion, Laboratory, Parts, SpaceRequest, Stage, Store, TuneRequest, documents};
 use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_types::event::Level;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
+    check_targets(arguments.report.as_deref(), None)?;
     let workload = settings::workload(&arguments.workload, Some("chat"))?;
     let engine = settings::engine(&arguments.engine)?;
     let model = arguments.model.as_deref().map(settings::find_model).transpose()?;
@@ -32,22 +34,31 @@ pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
         Some(path) => path.clone(),
         None => places::default_store()?,
     };
+    // What cannot be tuned leaves no file behind.
+    check_request(&laboratory, &request)?;
+    if request.resume && !path.exists() {
+        return Err(StudyError::Missing { name: request.study, file: path.display().to_string() }.into());
+    }
     let mut store = Store::open(&path)?;
     printer.say(&format!("study `{}` in {}", request.study, path.display()));
     let stop = super::stop_on_interrupt()?;
     let mut watcher = Watcher::new(printer, request.objective);
     let tuned = search(&mut laboratory, &mut store, &request, &stop, &mut watcher);
     watcher.bar.finish_and_clear();
+    // Closing writes everything into the one file that people copy.
+    let closed = store.close();
     let tuned = tuned?;
+    closed?;
     let document = |detail| {
         let (study, conclusion) = (&tuned.study, tuned.conclusion.as_ref());
         documents::tune::document(study, &tuned.trials, conclusion, laboratory.model(), detail)
     };
+    // Printed first: the result is seen even when the report cannot be written.
+    printer.document(&document(printer.detail()))?;
     if let Some(path) = &arguments.report {
         write_document(&document(Detail::Full), path)?;
         printer.say(&format!("report: {}", path.display()));
     }
-    printer.document(&document(printer.detail()))?;
     Ok(code(&tuned, printer))
 }
 
@@ -57,7 +68,10 @@ fn code(tuned: &Tuned, printer: &Printer) -> ExitCode {
             printer.say("stopped; go on with the same command and --resume");
             ExitCode::from(STOPPED)
         }
-        Some(Conclusion::AllFailed { .. }) => ExitCode::from(FAILED),
+        Some(Conclusion::AllFailed { outcome, cause, .. }) => {
+            printer.error(&format!("every trial failed, most as {outcome}: {cause}"));
+            ExitCode::from(FAILED)
+        }
         Some(_) => ExitCode::SUCCESS,
     }
 }
