@@ -12,6 +12,7 @@ type Step = (&'static str, fn(&BuildEnvironment) -> Result<()>);
 const STEPS: &[Step] = &[
     ("format", format),
     ("lints", lints),
+    ("lints of features", lints_of_features),
     ("house rules", house_rules),
     ("commands of the README", readme_commands),
 ];
@@ -46,6 +47,13 @@ fn format(environment: &BuildEnvironment) -> Result<()> {
 fn lints(environment: &BuildEnvironment) -> Result<()> {
     let mut cargo = environment.cargo();
     command::run(cargo.args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+/// What is off by default and needs nothing but Rust.
+fn lints_of_features(environment: &BuildEnvironment) -> Result<()> {
+    let mut cargo = environment.cargo();
+    cargo.args(["clippy", "--release"]).args(test::WITH_FEATURES);
+    command::run(cargo.args(["--all-targets", "--", "-D", "warnings"]))
 }
 
 fn house_rules(environment: &BuildEnvironment) -> Result<()> {

@@ -8,6 +8,7 @@ mod demo;
 mod fetch;
 mod install;
 mod peer;
+mod platforms;
 mod setup;
 mod test;
 mod tools;
@@ -62,7 +63,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "demo", arguments: "", help: "tune a small real model and write a report", run: demo::verb },
     Verb {
         name: "bench",
-        arguments: "[list|all|NAME…] [--record]",
+        arguments: "[list|all|NAME…] [--pairs N] [--record]",
         help: "measure the program itself; --record appends the figures to BENCHMARKS.md",
         run: bench::verb,
     },
@@ -71,6 +72,12 @@ pub const VERBS: &[Verb] = &[
         arguments: "[--no-test]",
         help: "format, lints (warnings are errors), house rules, the README's commands, tests",
         run: ci::verb,
+    },
+    Verb {
+        name: "platforms",
+        arguments: "[TARGET…]",
+        help: "type-check for Windows and macOS, as far as Rust's library for them is installed",
+        run: platforms::verb,
     },
 ];
 
@@ -91,7 +98,7 @@ fn run(arguments: &[String]) -> Result<()> {
 fn usage() -> String {
     let lines = VERBS.iter().map(|verb| {
         let call = format!("{} {}", verb.name, verb.arguments);
-        format!("  cargo xtask {call:<36} {}\n", verb.help)
+        format!("  cargo xtask {call:<44} {}\n", verb.help)
     });
     let environment = "\nEnvironment:\n  \
         GGUFLAB_CACHE=FOLDER          where models, sources and tools are kept\n  \

@@ -5,15 +5,24 @@ use crate::{command, fetch, peer};
 use anyhow::Result;
 use std::ffi::OsString;
 
-/// `cargo xtask test [ARGS…]`: ARGS go to nextest if it is installed, else to `cargo test`.
+/// Crates with the features that are off by default and need nothing but Rust.
+pub const WITH_FEATURES: &[&str] = &["-p", "gguflab-data", "--features", "hub"];
+
+/// `cargo xtask test [ARGS…]`: ARGS go to nextest if it is installed, else to `cargo test`. With ARGS, which choose
+/// among the tests, those of features that are off by default are left out.
 pub fn verb(arguments: &[String]) -> Result<()> {
     let environment = setup::prepare()?;
     build_programs(&environment)?;
-    let mut runner = environment.cargo();
     let has_nextest = command::succeeds(environment.cargo().args(["nextest", "--version"]));
-    runner.args(if has_nextest { ["nextest", "run"].as_slice() } else { ["test"].as_slice() });
-    runner.args(["--release", "--workspace"]).args(arguments);
-    command::run_in_front(runner.envs(variables(&environment)?))
+    let runner = || {
+        let mut runner = environment.cargo();
+        runner.args(if has_nextest { ["nextest", "run"].as_slice() } else { ["test"].as_slice() });
+        runner.arg("--release");
+        runner
+    };
+    let variables = variables(&environment)?;
+    command::run_in_front(runner().arg("--workspace").args(arguments).envs(variables))?;
+    if arguments.is_empty() { command::run_in_front(runner().args(WITH_FEATURES)) } else { Ok(()) }
 }
 
 /// Builds the two programs in the one profile that the project has, so that llama.cpp is compiled once.

@@ -228,7 +228,11 @@ fn check_workload(workload: &Workload) -> Result<(), LaboratoryError> {
             return refuse("a weight has to be a number above 0");
         }
     }
-    if workload.context() > u64::from(i32::MAX.unsigned_abs()) {
+    // Each of them first: products of larger ones are no numbers any more.
+    let largest = |one: &gguflab_types::Request| {
+        one.prompt.max(one.generate).max(one.depth).max(one.concurrency) > i32::MAX.unsigned_abs()
+    };
+    if workload.requests.iter().any(largest) || workload.context() > u64::from(i32::MAX.unsigned_abs()) {
         return refuse("it needs a context of over 2,147,483,647 tokens");
     }
     Ok(())
@@ -249,9 +253,11 @@ fn usable_model(path: &Path) -> Result<Model, LaboratoryError> {
     }
 }
 
-/// A missing chat template matters to those who chat, not to speed.
+/// Findings that say nothing of speed: how the file would quantise, and whether it can chat.
+const NOT_OF_SPEED: [FindingCode; 2] = [FindingCode::FallbackColumns, FindingCode::MissingChatTemplate];
+
 fn is_worth_saying(finding: &gguflab_format::Finding) -> bool {
-    finding.severity == Severity::Warning && finding.code != FindingCode::MissingChatTemplate
+    finding.severity == Severity::Warning && !NOT_OF_SPEED.contains(&finding.code)
 }
 
 fn machine_of(

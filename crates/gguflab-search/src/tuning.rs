@@ -13,6 +13,7 @@ use crate::visit::{Seen, Visit, commonest_failure};
 use gguflab_types::{Configuration, Outcome, Purpose};
 use ledger::Ledger;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// What a search may cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,8 +51,8 @@ impl Choice {
 /// Everything that a search depends on besides its visits.
 #[derive(Debug, Clone)]
 pub struct TunePlan {
-    /// The configurations to choose from, with the baseline.
-    pub space: Space,
+    /// The configurations to choose from, with the baseline; shared, so that a plan is cheap to copy.
+    pub space: Arc<Space>,
     /// Who searches.
     pub choice: Choice,
     /// Visits of the baseline at the beginning (fewer in a budget below three times as many runs).
@@ -132,7 +133,7 @@ impl TunePlan {
     #[must_use]
     pub fn new(space: Space) -> TunePlan {
         TunePlan {
-            space,
+            space: Arc::new(space),
             choice: Choice::Auto,
             baseline_repeats: 5,
             budget: Budget { runs: 40, seconds: None },
@@ -188,6 +189,19 @@ impl TunePlan {
         self.runs().saturating_sub(self.baseline_runs() + self.race_runs())
     }
 
+    /// The plan with as many runs as the time still allows, so that a short time is divided between baseline,
+    /// search and race as few runs are. The sampler stays the one that the whole plan chose.
+    fn afforded(&self, ledger: &Ledger, elapsed: f64) -> TunePlan {
+        let mut plan = TunePlan { choice: Choice::Named(self.sampler()), ..self.clone() };
+        if let (Some(seconds), Some(cost)) = (self.budget.seconds, ledger.typical_cost()) {
+            // A cast from a float saturates.
+            let more = ((seconds - elapsed) / cost).max(0.0) as usize;
+            let runs = u32::try_from(ledger.begun().saturating_add(more)).unwrap_or(u32::MAX);
+            plan.budget.runs = plan.budget.runs.min(runs.max(1));
+        }
+        plan
+    }
+
     fn runs(&self) -> usize {
         self.budget.runs as usize
     }
@@ -197,6 +211,7 @@ impl TunePlan {
 #[must_use]
 pub fn next(plan: &TunePlan, visits: &[Visit], elapsed: f64) -> Step {
     let ledger = Ledger::new(visits);
+    let plan = &plan.afforded(&ledger, elapsed);
     if ledger.race == 0 {
         let early = baseline_step(plan, visits, &ledger, elapsed)
             .or_else(|| search_step(plan, visits, &ledger, elapsed));
@@ -215,6 +230,8 @@ pub fn next(plan: &TunePlan, visits: &[Visit], elapsed: f64) -> Step {
 #[must_use]
 pub fn stage(plan: &TunePlan, visits: &[Visit]) -> Stage {
     let ledger = Ledger::new(visits);
+    let elapsed = visits.iter().map(|visit| visit.cost).sum();
+    let plan = &plan.afforded(&ledger, elapsed);
     let searched = ledger.searched_ended;
     if ledger.race > 0 {
         let expected = plan.runs().saturating_sub(ledger.baseline.begun + ledger.searched).max(ledger.race);
@@ -263,7 +280,7 @@ fn search_step(plan: &TunePlan, visits: &[Visit], ledger: &Ledger, elapsed: f64)
 
 /// Whether one more visit leaves the time for the race.
 fn time_to_search(plan: &TunePlan, ledger: &Ledger, elapsed: f64) -> bool {
-    let (Some(seconds), Some(cost)) = (plan.budget.seconds, ledger.mean_cost()) else { return true };
+    let (Some(seconds), Some(cost)) = (plan.budget.seconds, ledger.typical_cost()) else { return true };
     let share = seconds * plan.race_share.clamp(0.0, 1.0);
     let race = (plan.race_runs() as f64 * cost).min(share);
     elapsed + cost + race <= seconds
@@ -278,6 +295,14 @@ fn race_step(plan: &TunePlan, visits: &[Visit], ledger: &Ledger, elapsed: f64) -
         Step::Done(Conclusion::Unraced { winner: winner.clone(), reason: reason.to_string() })
     };
     match contenders.as_slice() {
+        [] if baseline_runs && ledger.searched == 0 => {
+            let cost = ledger.typical_cost().unwrap_or(0.0);
+            let reason = format!(
+                "the budget ended before anything else was tried; one visit takes {cost:.0} s, and a search needs \
+                 thirty or more"
+            );
+            return unraced(plan.space.baseline(), &reason);
+        }
         [] if baseline_runs => return unraced(plan.space.baseline(), "nothing else came near the baseline"),
         [] => return all_failed(visits),
         [only] if !baseline_runs => return unraced(only, "it is the only configuration that ran"),
@@ -305,7 +330,7 @@ fn race_step(plan: &TunePlan, visits: &[Visit], ledger: &Ledger, elapsed: f64) -
 
 /// Race visits that the time allows, those already begun included.
 fn affordable(plan: &TunePlan, ledger: &Ledger, elapsed: f64) -> usize {
-    let (Some(seconds), Some(cost)) = (plan.budget.seconds, ledger.mean_cost()) else { return usize::MAX };
+    let (Some(seconds), Some(cost)) = (plan.budget.seconds, ledger.typical_cost()) else { return usize::MAX };
     let more = ((seconds - elapsed) / cost).max(0.0);
     // A cast from a float saturates.
     ledger.race.saturating_add(more as usize)

@@ -9,6 +9,8 @@ use gguflab_types::message::Message;
 use gguflab_types::{Configuration, Protocol, Request, Sample, Workload, metric};
 use std::time::Instant;
 
+/// llama.cpp's default physical batch: one of them is all of the prompt that a warm-up needs.
+const DEFAULT_UBATCH: u32 = 512;
 /// Tokens generated in a warm-up: enough to touch everything that generation touches.
 const WARMUP_GENERATE: u32 = 2;
 
@@ -50,7 +52,8 @@ pub(crate) fn bench<'model>(
     for _ in 0..wanted.protocol.warmup {
         for wish in wanted.workload.requests.clone() {
             session.fill_depth(&wish)?;
-            session.run(&Request { generate: wish.generate.min(WARMUP_GENERATE), ..wish })?;
+            let prompt = wish.prompt.min(session.settings.ubatch.unwrap_or(DEFAULT_UBATCH));
+            session.run(&Request { prompt, generate: wish.generate.min(WARMUP_GENERATE), ..wish })?;
         }
     }
     output.send(&Message::Phase { request, phase: Phase::Measure });

@@ -156,6 +156,9 @@ pub(crate) struct Bench {
     /// Visits; each loads the model anew
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) visits: u32,
+    /// Noisy repetitions that are measured again in each visit, at most
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) retries: u32,
     /// Drop the model from the page cache before each load
     #[arg(long)]
     pub(crate) cold: bool,

@@ -106,8 +106,10 @@ pub(crate) fn check_targets(document: Option<&Path>, data: Option<&Path>) -> Res
 
 fn format_by_ending(path: &Path) -> Result<&'static Format> {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let known = || FORMATS.iter().map(|format| format!(".{}", format.extension)).collect::<Vec<_>>().join(", ");
-    let unknown = || UsageError(format!("{}: the ending says no format; use one of {}", path.display(), known()));
+    let known =
+        || FORMATS.iter().map(|format| format!(".{}", format.extension)).collect::<Vec<_>>().join(", ");
+    let unknown =
+        || UsageError(format!("{}: the ending says no format; use one of {}", path.display(), known()));
     Ok(FORMATS.iter().find(|format| format.extension == ending).ok_or_else(unknown)?)
 }
 

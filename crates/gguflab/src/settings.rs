@@ -82,7 +82,8 @@ pub(crate) fn workload(arguments: &WorkloadArguments, default: Option<&str>) -> 
                 concurrency: arguments.concurrency.unwrap_or(1),
                 weight: 1.0,
             };
-            let label = if request.prompt + request.generate == 0 { "pp0+tg0".into() } else { request.label() };
+            let empty = request.prompt == 0 && request.generate == 0;
+            let label = if empty { "pp0+tg0".to_string() } else { request.label() };
             Ok(Workload::single(label, request))
         }
     }

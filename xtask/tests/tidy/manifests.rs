@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gguflab-format", &[]),
     ("gguflab-native", &["types"]),
     ("gguflab-types", &[]),
-    ("xtask", &[]),
+    ("xtask", &["stats", "types"]),
 ];
 
 /// Heavy dependencies and the one crate that may have each.

@@ -173,6 +173,10 @@ fn notes(record: &Record, repetitions: &[Repetition], document: &mut Document) {
             ));
         }
     }
+    let cold = repetitions.iter().any(|one| one.value(metric::LOAD_COLD).is_some());
+    if record.protocol.cold && !cold && !repetitions.is_empty() {
+        document.warning("a cold load was asked for and could not be measured; -vv shows why");
+    }
     let asked = repetitions.iter().filter_map(|one| one.value(metric::TOKENS_ASKED)).sum::<f64>();
     let made = repetitions.iter().filter_map(|one| one.value(metric::TOKENS_PRODUCED)).sum::<f64>();
     if made < asked {

@@ -111,17 +111,19 @@ pub(crate) fn charts() -> Vec<Chart> {
                 series: vec![Series { name: "models".to_string(), shape: Shape::Points, points: places }],
             },
         ),
-        (
-            "Prefill",
-            ChartKind::Heatmap {
-                axis: Axis::new("prefill", Unit::TokensPerSecond),
-                row_name: "batch".to_string(),
-                rows: vec!["64".to_string(), "512".to_string()],
-                column_name: "ubatch".to_string(),
-                columns: vec!["64".to_string(), "512".to_string()],
-                values: vec![vec![Some(435.0), None], vec![Some(487.0), Some(684.0)]],
-            },
-        ),
+        ("Prefill", heatmap()),
     ];
     kinds.map(|(title, kind)| Chart::new(title, format!("About {title}."), kind)).to_vec()
+}
+
+fn heatmap() -> ChartKind {
+    let sizes = || vec!["64".to_string(), "512".to_string()];
+    ChartKind::Heatmap {
+        axis: Axis::new("prefill", Unit::TokensPerSecond),
+        row_name: "batch".to_string(),
+        rows: sizes(),
+        column_name: "ubatch".to_string(),
+        columns: sizes(),
+        values: vec![vec![Some(435.0), None], vec![Some(487.0), Some(684.0)]],
+    }
 }

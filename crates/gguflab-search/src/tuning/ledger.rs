@@ -58,9 +58,15 @@ impl Ledger {
         ledger
     }
 
-    /// Mean seconds of a visit that was measured; `None` before the first.
-    pub(super) fn mean_cost(&self) -> Option<f64> {
-        gguflab_stats::mean(&self.costs).filter(|cost| *cost > 0.0)
+    /// Median seconds of a visit that was measured; `None` before the first. A first visit that a busy machine
+    /// held up says little of the others.
+    pub(super) fn typical_cost(&self) -> Option<f64> {
+        gguflab_stats::median(&self.costs).filter(|cost| *cost > 0.0)
+    }
+
+    /// Visits of any kind.
+    pub(super) fn begun(&self) -> usize {
+        self.baseline.begun + self.searched + self.race
     }
 
     fn count(&mut self, visit: &Visit) {

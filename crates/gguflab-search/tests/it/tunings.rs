@@ -223,6 +223,19 @@ fn a_time_budget_keeps_its_share_for_the_race() {
 }
 
 #[test]
+fn a_short_time_is_divided_as_few_runs_are() {
+    let plan = TunePlan { budget: Budget { runs: 40, seconds: Some(9.5) }, ..plan(1) };
+    let mut disturbance = Disturbance::new(NOISE, 1);
+    let (_, visits) = run(&plan, |_| (Outcome::Measured, Some(disturbance.apply(1.0))));
+    let count = |purpose: Purpose| visits.iter().filter(|visit| visit.purpose == purpose).count();
+    assert!(count(Purpose::Baseline) <= 3, "{visits:?}");
+    assert!(count(Purpose::Screen) > 0 && count(Purpose::Race) > 0, "{visits:?}");
+    let hopeless = TunePlan { budget: Budget { runs: 40, seconds: Some(0.5) }, ..plan };
+    let (conclusion, _) = run(&hopeless, |_| (Outcome::Measured, Some(1.0)));
+    assert!(format!("{conclusion:?}").contains("before anything else was tried"), "{conclusion:?}");
+}
+
+#[test]
 fn stages_and_the_dry_run_say_what_happens() {
     let plan = plan(1);
     let (conclusion, visits) = search(&plan, &CpuSurface::new(1), NOISE, 1);

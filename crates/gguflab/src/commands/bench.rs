@@ -32,7 +32,7 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     let request = BenchRequest {
         configuration,
         visits: arguments.visits,
-        protocol: Protocol { cold: arguments.cold, ..protocol },
+        protocol: Protocol { cold: arguments.cold, retries: arguments.retries, ..protocol },
         deadlines: settings::deadlines(&arguments.limits),
     };
     let stop = super::stop_on_interrupt()?;

@@ -12,7 +12,7 @@ use gguflab_lab::{Budget, Objective, StudyError};
 use gguflab_lab::{Conclusion, Laboratory, Parts, SpaceRequest, Stage, Store, TuneRequest, documents};
 use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_types::event::Level;
-use gguflab_types::{Configuration, Ending, Outcome, Purpose, Unit};
+use gguflab_types::{Configuration, Ending, Outcome, Protocol, Purpose, Unit};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -95,20 +95,22 @@ fn request(arguments: &Tune, laboratory: &Laboratory) -> Result<TuneRequest> {
         budget: Budget { runs: arguments.budget_runs, seconds: arguments.budget_time },
         margin: arguments.margin,
         seed: arguments.workload.seed,
-        protocol: settings::protocol(&arguments.workload, arguments.repetitions)?,
+        // A noisy visit is worth one more try; beyond that, further visits tell more.
+        protocol: Protocol { retries: 1, ..settings::protocol(&arguments.workload, arguments.repetitions)? },
         deadlines: settings::deadlines(&arguments.limits),
         resume: arguments.resume,
     })
 }
 
-/// A name that is the same for the same job.
+/// A name that is the same for the same job, and needs no quotes in a shell.
 fn study_name(laboratory: &Laboratory, objective: &Objective) -> String {
     let subject = &laboratory.subject;
     let fingerprint: String =
         subject.model.fingerprint.rsplit(':').next().unwrap_or_default().chars().take(8).collect();
     let model = subject.model.file.trim_end_matches(".gguf");
     let model = if model.is_empty() { &subject.model.name } else { model };
-    format!("{model} {fingerprint} {} {} {}", subject.engine.kind, laboratory.workload().name, objective.name)
+    let (engine, workload) = (&subject.engine.kind, &laboratory.workload().name);
+    format!("{model}-{fingerprint}-{engine}-{workload}-{}", objective.name).replace(char::is_whitespace, "-")
 }
 
 fn dry_run(laboratory: &Laboratory, request: &TuneRequest, printer: &Printer) -> Result<ExitCode> {

@@ -1,0 +1,18 @@
+//! The program as people run it: arguments in; output, talk, files and an exit code out.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // clippy exempts only the test functions
+
+mod bad_input;
+mod bench;
+mod knobs;
+mod support;
+mod tune;
+
+#[cfg(unix)]
+mod faults;
+#[cfg(unix)]
+mod killed;
+#[cfg(unix)]
+mod llama_bench;
+#[cfg(unix)]
+mod processes;
