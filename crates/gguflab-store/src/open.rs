@@ -44,6 +44,7 @@ pub(crate) fn open_read_only(
     if !path.exists() {
         return Err(StoreError::Missing { path });
     }
+    check_folder(&path)?;
     let found = match inspect(&path, migrations)? {
         Some(found) => found,
         None => content(&mut connect_read_only(&path)?, migrations)?,

@@ -7,6 +7,7 @@ use gguflab_native::{Context, ContextSettings, Model, NativeError, usage};
 use gguflab_types::event::Phase;
 use gguflab_types::message::Message;
 use gguflab_types::{Configuration, Protocol, Request, Sample, Workload, metric};
+use std::rc::Rc;
 use std::time::Instant;
 
 /// llama.cpp's default physical batch: one of them is all of the prompt that a warm-up needs.
@@ -26,7 +27,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Session<'model> {
     context: Context<'model>,
     settings: ContextSettings,
-    tokens: Tokens,
+    tokens: Rc<Tokens>,
     workload: Workload,
     /// Tokens at the beginning of each sequence that are in the cache already.
     cached: Vec<u64>,
@@ -120,10 +121,14 @@ fn prepare<'model>(
         sequences: wanted.workload.concurrency(),
         ..ContextSettings::from_configuration(&wanted.configuration, wanted.threads)
     };
-    let tokens = Tokens::new(model, &wanted.protocol)?;
+    let old = session.take();
+    let tokens = match &old {
+        Some(old) if old.tokens.are_of(&wanted.protocol) => Rc::clone(&old.tokens),
+        _ => Rc::new(Tokens::new(model, &wanted.protocol)?),
+    };
     let cached = vec![0; settings.sequences as usize];
     let workload = wanted.workload.clone();
-    let context = match session.take() {
+    let context = match old {
         Some(mut old) if settings.differs_in_threads_only(&old.settings) => {
             old.context.set_threads(settings.threads, settings.threads_batch);
             old.context.forget_all();

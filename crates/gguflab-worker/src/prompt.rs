@@ -10,6 +10,8 @@ const TEXT: &str = include_str!("prompt.txt");
 /// An endless supply of tokens for one model and protocol.
 pub(crate) struct Tokens {
     kind: PromptKind,
+    /// The protocol's text; empty for the text that comes with the program.
+    source: String,
     text: Vec<i32>,
     start: Option<i32>,
     vocabulary: u64,
@@ -27,13 +29,13 @@ impl Tokens {
             return Err(NativeError::Rejected("the prompt text has no tokens".to_string()));
         }
         let vocabulary = u64::from(model.vocabulary_size()).max(1);
-        Ok(Tokens {
-            kind: protocol.prompt,
-            text,
-            start: model.start_token(),
-            vocabulary,
-            seed: protocol.seed,
-        })
+        let (kind, start, seed) = (protocol.prompt, model.start_token(), protocol.seed);
+        Ok(Tokens { kind, source: protocol.text.clone(), text, start, vocabulary, seed })
+    }
+
+    /// Whether they are those of this protocol, so that the text need not be read again.
+    pub(crate) fn are_of(&self, protocol: &Protocol) -> bool {
+        (self.kind, &self.source, self.seed) == (protocol.prompt, &protocol.text, protocol.seed)
     }
 
     /// The token at a position of a sequence. Sequences read the text from different places, so that requests

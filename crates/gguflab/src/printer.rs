@@ -69,21 +69,26 @@ impl Printer {
     /// Says something on the way.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
-            anstream::eprintln!("{text}");
+            talk(text);
         }
     }
 
     /// Warns.
     pub(crate) fn warn(&self, text: &str) {
         if !self.quiet {
-            anstream::eprintln!("warning: {text}");
+            talk(&format!("warning: {text}"));
         }
     }
 
     /// Says what went wrong; not even `--quiet` keeps it.
     pub(crate) fn error(&self, text: &str) {
-        anstream::eprintln!("error: {text}");
+        talk(&format!("error: {text}"));
     }
+}
+
+/// Writes a line to standard error. That nobody can hear it any more is no reason to end the work.
+fn talk(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
 /// Writes a document to a file in the format that its ending asks for: beside it first, then renamed.

@@ -6,13 +6,15 @@ use super::{Request, store};
 use crate::{fetch, test};
 use anyhow::{Result, bail};
 
+/// Budget of the long tune, whose race may end before all of it is spent: 300 trials and more are wanted.
+const LONG_BUDGET: u32 = 400;
 /// The most that the parent may hold, in megabytes.
 const MOST: f64 = 60.0;
 
 /// A long tune on the simulated engine and a short one on the demo model.
 pub(super) fn run(request: &Request) -> Result<Vec<Figure>> {
     test::build_programs(&request.environment)?;
-    let simulated = process::tune("parent-simulated", &store::simulated_tune(300))?;
+    let simulated = process::tune("parent-simulated", &store::simulated_tune(LONG_BUDGET))?;
     let model = fetch::model(&request.environment)?;
     let line = "--only ubatch,flash-attention --budget-runs 16 --prompt 64 --generate 16 --depth 0";
     let real = process::tune("parent-real", &[vec![model.path.into()], process::words(line)].concat())?;

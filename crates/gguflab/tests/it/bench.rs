@@ -140,6 +140,18 @@ fn a_reader_that_has_gone_is_no_error() {
         let ended = finish(child);
         assert!(ended.status.success() && ended.talk.is_empty(), "{line}: {ended}");
     }
+    // As in `gguflab tune … 2>&1 | head -1`: the work goes on when nobody listens.
+    for (line, code) in [
+        ("tune --engine simulated --study s --store {}/s.db --budget-runs 8", 0),
+        ("bench --engine simulated --set threads=0", 2),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let other = writer.try_clone().unwrap();
+        let ended = finish(place.command(line).stdout(writer).stderr(other).spawn().unwrap());
+        assert_eq!(ended.status.code(), Some(code), "{line}");
+    }
+    assert!(place.trials("s.db", "s").len() > 4, "it went on to the end");
 }
 
 #[test]

@@ -44,10 +44,10 @@ impl Place {
     /// Processes of this place besides the program itself: workers, wrappers and what they started.
     pub(crate) fn children(&self) -> Vec<u32> {
         let mark = format!("{}/own-", self.folder().display());
-        let listed = Command::new("ps").args(["-Ao", "pid=,args="]).output().unwrap();
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        let of_this = listed.lines().filter(|line| line.contains(&mark));
-        of_this.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+        let program = concat!(env!("CARGO_BIN_EXE_gguflab"), " ");
+        let of_this =
+            processes().into_iter().filter(|(_, line)| line.contains(&mark) && !line.starts_with(program));
+        of_this.map(|(process, _)| process).collect()
     }
 
     /// Fails when processes of this place still live after two seconds.
@@ -62,6 +62,20 @@ impl Place {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Numbers and command lines of all processes.
+fn processes() -> Vec<(u32, String)> {
+    let Ok(folders) = std::fs::read_dir("/proc") else {
+        let listed = Command::new("ps").args(["-Ao", "pid=,args="]).output().unwrap();
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let split = |line: &str| Some((line.split_whitespace().next()?.parse().ok()?, line.to_string()));
+        return listed.lines().filter_map(split).collect();
+    };
+    let numbers = folders.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    // One that has just ended has no command line any more.
+    let line = |process: u32| std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    numbers.map(|process| (process, String::from_utf8_lossy(&line(process)).replace('\0', " "))).collect()
 }
 
 /// Sends a signal to a process that was started here.

@@ -19,7 +19,7 @@ fn a_tune_ends_with_a_verdict_that_can_be_shown_again() {
     assert!(place.read("r.html").contains("<svg"), "the report has charts");
     assert!(!place.path("s.db-wal").exists(), "everything is in the one file that people copy");
     let trials = place.trials("s.db", "s");
-    assert_eq!(trials.len(), 40);
+    assert!((20..=40).contains(&trials.len()), "{}", trials.len());
     assert!(
         trials.iter().all(|trial| trial.ending.as_ref().is_some_and(|one| one.outcome == Outcome::Measured))
     );
@@ -144,7 +144,7 @@ fn a_larger_budget_goes_on_where_the_study_ended() {
             format!("tune --engine simulated=laptop --study s --store {{}}/s.db --budget-runs {budget} -q");
         place.check(&line, 0, "default");
         let trials = place.trials("s.db", "s");
-        assert_eq!(trials.len(), budget);
+        assert!(trials.len() > before.len() && trials.len() <= budget, "{} of {budget}", trials.len());
         assert_eq!(trials[..before.len()], before[..], "what was measured stays");
         before = trials;
     }

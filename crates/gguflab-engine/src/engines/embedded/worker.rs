@@ -55,12 +55,7 @@ impl Worker {
         // Without this an abort of llama.cpp starts a debugger for a backtrace, which takes seconds.
         program.environment.entry("GGML_NO_BACKTRACE".to_string()).or_insert_with(|| "1".to_string());
         let name = program.path.display().to_string();
-        let child = program.spawn().map_err(|source| EngineError::Start {
-            program: name.clone(),
-            source,
-            hint: "build it with `cargo build --release -p gguflab-worker`, or name it with GGUFLAB_WORKER"
-                .to_string(),
-        })?;
+        let child = program.spawn().map_err(|source| cannot_start(&program, source))?;
         let kills_at_start = kernel_kills();
         let mut worker =
             Worker { child, next_request: 0, heard: Instant::now(), last_words: None, kills_at_start };
@@ -86,11 +81,11 @@ impl Worker {
                     ));
                 }
                 Step::Log(_, text) if talk.len() < KEPT_LINES => talk.push(text),
-                Step::Ended => return Err(format!("ended before it said hello: {}", talk.join(" / "))),
+                Step::Ended => return Err(format!("ended before it said hello: {}", in_words(&talk))),
                 _ => {}
             }
         }
-        Err(format!("did not say hello within {deadline} s: is it a gguflab-worker? {}", talk.join(" / ")))
+        Err(format!("did not say hello within {deadline} s: {}", in_words(&talk)))
     }
 
     /// Sends an order; gives its number.
@@ -179,5 +174,25 @@ impl Worker {
             last_words: self.last_words.take(),
             out_of_memory_kills: kernel_kills() > self.kills_at_start,
         }
+    }
+}
+
+/// The program that could not be started is the wrapper, where there is one.
+fn cannot_start(program: &Program, source: std::io::Error) -> EngineError {
+    let (name, hint) = match program.wrapper.first() {
+        Some(wrapper) => (wrapper.clone(), "look at --wrapper"),
+        None => (
+            program.path.display().to_string(),
+            "build it with `cargo build --release -p gguflab-worker`, or name it with GGUFLAB_WORKER",
+        ),
+    };
+    EngineError::Start { program: name, source, hint: hint.to_string() }
+}
+
+/// What a program that is no worker said, or what else may be wrong.
+fn in_words(talk: &[String]) -> String {
+    match talk {
+        [] => "it said nothing; is it a gguflab-worker?".to_string(),
+        lines => lines.join(" / "),
     }
 }
