@@ -41,6 +41,32 @@ pub fn reset_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
+/// Keeps freed memory in the heap, so that a context that takes the place of another finds its pages mapped: the
+/// page faults of a cache of 47 MB cost 28 ms of processor time, four times all the rest. glibc only.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn keep_freed_memory() {
+    // SAFETY: mallopt only changes settings of the allocator; a setting that it refuses stays as it was.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    }
+}
+
+/// Gives back the freed memory that is still kept, so that it does not count as used.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn give_back_memory() {
+    // SAFETY: malloc_trim touches free memory only.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other allocators are left as they are.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn keep_freed_memory() {}
+
+/// Other allocators are left as they are.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn give_back_memory() {}
+
 /// `VmHWM` of `/proc/self/status`, which [`reset_peak`] resets.
 #[cfg(unix)]
 fn status_peak() -> Option<u64> {

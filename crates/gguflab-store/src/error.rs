@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file does not exist.
-    #[error("the study file {path} does not exist: check the path, or run a tune or bench that creates it")]
+    #[error("the study file {path} does not exist: check the path, or run a tune, which creates it")]
     Missing {
         /// The study file.
         path: PathBuf,

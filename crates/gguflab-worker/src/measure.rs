@@ -43,11 +43,13 @@ pub(crate) fn bench<'model>(
     request: u64,
 ) -> Result<(), NativeError> {
     check(model, &wanted.workload)?;
-    usage::reset_peak();
     let (started, before) = (Instant::now(), usage::now());
     output.send(&Message::Phase { request, phase: Phase::Context });
     prepare(model, session, &wanted)?;
     let context_time = started.elapsed().as_secs_f64();
+    // Only now has the context of the trial before left the memory: it must not count in this one's peak.
+    usage::give_back_memory();
+    usage::reset_peak();
     let Some(session) = session.as_mut() else { return Ok(()) };
     output.send(&Message::Phase { request, phase: Phase::Warmup });
     for _ in 0..wanted.protocol.warmup {
@@ -202,7 +204,7 @@ impl Session<'_> {
         let after_prompt = depth + u64::from(wish.prompt);
         let mut tokens = Vec::with_capacity(wish.generate as usize);
         let started = Instant::now();
-        self.decode_span(0..sequences, depth, after_prompt, wish.generate > 0)?;
+        self.decode_span(0..sequences, depth, after_prompt, true)?;
         let prompt = (wish.prompt > 0).then(|| started.elapsed().as_secs_f64());
         if wish.generate > 0 {
             tokens.extend(prompt);

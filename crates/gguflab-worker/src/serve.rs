@@ -97,6 +97,7 @@ fn load(
     path: &Path,
     configuration: &gguflab_types::Configuration,
 ) -> Result<Model, NativeError> {
+    usage::give_back_memory();
     usage::reset_peak();
     let settings = ModelSettings::from_configuration(configuration)?;
     output.send(&Message::Phase { request, phase: Phase::Load });
