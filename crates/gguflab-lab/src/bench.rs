@@ -49,6 +49,8 @@ pub struct Record {
 pub trait BenchWatcher {
     /// A visit begins.
     fn visit(&mut self, _number: u32, _of: u32) {}
+    /// Another process measures on this machine, and this one waits.
+    fn waiting(&mut self) {}
     /// A phase begins.
     fn phase(&mut self, _phase: Phase) {}
     /// A repetition was measured.
@@ -67,6 +69,7 @@ pub fn bench(
 ) -> Record {
     let mut trials = Vec::new();
     for number in 0..request.visits.max(1) {
+        let Some(_turn) = laboratory.take_turn(stop, &mut || watcher.waiting()) else { break };
         watcher.visit(number, request.visits);
         let trial = visit(laboratory, request, number, stop, watcher);
         let measured = trial.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Measured);

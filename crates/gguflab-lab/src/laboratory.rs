@@ -1,8 +1,9 @@
 //! A subject that is ready to be measured: model, engine and machine, with all that follows from them.
 
+use crate::turn::{self, Turn};
 use gguflab_engine::engine::Scene;
 use gguflab_engine::subject::SubjectError;
-use gguflab_engine::{Engine, EngineError, EngineSpecification, machine, open, subject};
+use gguflab_engine::{Engine, EngineError, EngineSpecification, Stop, machine, open, subject};
 use gguflab_format::{FindingCode, FormatError, Model, ModelFacts, ModelKind, Severity, check};
 use gguflab_plan::memory::{self, Need};
 use gguflab_types::knob::Facts;
@@ -34,6 +35,7 @@ pub struct Laboratory {
     model: PathBuf,
     model_facts: Option<ModelFacts>,
     workload: Workload,
+    turns: Option<PathBuf>,
     pub(crate) engine: Box<dyn Engine>,
 }
 
@@ -113,6 +115,8 @@ impl Laboratory {
             model: path,
             model_facts,
             workload: parts.workload.clone(),
+            // A simulated machine is disturbed by nobody.
+            turns: parts.cache.filter(|_| scene.is_none()).map(|folder| folder.join("machine.lock")),
             engine,
         })
     }
@@ -137,13 +141,18 @@ impl Laboratory {
         memory::need(facts, configuration, tokens, u64::from(self.workload.concurrency()))
     }
 
+    /// Waits until nothing else of ours measures on this machine; `None` when the user stopped it meanwhile.
+    pub(crate) fn take_turn(&self, stop: &Stop, waiting: &mut dyn FnMut()) -> Option<Turn> {
+        turn::take(self.turns.as_deref(), stop, waiting)
+    }
+
     /// The job of one trial.
     #[must_use]
     pub fn job(&self, configuration: &Configuration, protocol: &Protocol, deadlines: Deadlines) -> Job {
         let usable = self.subject.machine.memory.usable();
         Job {
             model: self.model.clone(),
-            configuration: configuration.clone(),
+            configuration: configuration.spelled_out(&self.facts),
             workload: self.workload.clone(),
             protocol: protocol.clone(),
             deadlines,

@@ -13,6 +13,7 @@ pub mod objective;
 pub mod run;
 pub mod study;
 pub mod tune;
+pub mod turn;
 
 pub use laboratory::{Laboratory, LaboratoryError, Parts};
 pub use study::{OpenStudy, StudyError, TuneRequest};

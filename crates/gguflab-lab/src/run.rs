@@ -14,6 +14,8 @@ pub trait Recorder {
     fn line(&mut self, level: Level, text: &str);
     /// A phase began.
     fn phase(&mut self, _phase: Phase) {}
+    /// The engine lives and works.
+    fn alive(&mut self) {}
     /// Why the trial should end early, if it should (the record cannot be kept any more).
     fn objection(&mut self) -> Option<Ending> {
         None
@@ -35,6 +37,7 @@ pub fn run(
     let simulated = laboratory.engine.scene().is_some();
     let ending = laboratory.engine.run(job, stop, &mut |event| {
         match event {
+            Event::Alive => recorder.alive(),
             Event::Phase(phase) => recorder.phase(phase),
             Event::Log(level, text) => recorder.line(level, &text),
             Event::Measured(repetition) => {

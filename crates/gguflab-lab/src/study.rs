@@ -7,11 +7,14 @@ use gguflab_search::{Budget, Choice, SearchError, Space, TunePlan, Visit};
 use gguflab_store::Objective as StoredObjective;
 use gguflab_store::{NewStudy, Store, StoreError, Study};
 use gguflab_types::knob::{self, Facts};
-use gguflab_types::{Configuration, Protocol, Trial, Workload};
+use gguflab_types::{Configuration, Outcome, Protocol, Trial, Workload};
 use serde::{Deserialize, Serialize};
 
 /// Version of [`StudySettings`]; raised when an older program would misread them.
 pub const SETTINGS_VERSION: u32 = 1;
+
+/// The study's attribute that holds its budget.
+const BUDGET: &str = "budget";
 
 /// Everything that a search depends on besides its subject and its trials. Two programs that work on one study
 /// agree on all of it but the budget.
@@ -174,6 +177,27 @@ impl OpenStudy {
         Ok(OpenStudy { study, settings, plan, objective })
     }
 
+    /// The study of this name with the budget of the latest tune; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StudyError::Store`] or [`StudyError::Unreadable`].
+    pub fn find(store: &mut Store, name: &str) -> Result<Option<OpenStudy>, StudyError> {
+        let Some(mut study) = store.find_study(name)? else { return Ok(None) };
+        let budget = store.study_attribute(study.id, BUDGET)?;
+        if let (Some(settings), Some(serde_json::Value::Object(budget))) =
+            (study.settings.as_object_mut(), budget)
+        {
+            settings.extend(budget);
+        }
+        OpenStudy::read(study).map(Some)
+    }
+
+    /// Stores the budget, the one part of the settings that may change.
+    pub(crate) fn keep_budget(&self, store: &mut Store) -> Result<(), StoreError> {
+        let budget = serde_json::json!({ "runs": self.settings.runs, "seconds": self.settings.seconds });
+        store.set_study_attribute(self.study.id, BUDGET, &budget)
+    }
+
     /// What the search sees of the trials.
     #[must_use]
     pub fn visits(&self, trials: &[Trial]) -> Vec<Visit> {
@@ -183,7 +207,8 @@ impl OpenStudy {
     /// The objective of a trial in its own unit; `None` when it was not measured.
     #[must_use]
     pub fn value(&self, trial: &Trial) -> Option<f64> {
-        self.objective.value(&trial.repetitions, &self.settings.workload)
+        let measured = trial.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Measured);
+        self.objective.value(&trial.repetitions, &self.settings.workload).filter(|_| measured)
     }
 
     fn cost(&self, trial: &Trial) -> Option<f64> {

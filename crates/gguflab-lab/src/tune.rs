@@ -56,6 +56,7 @@ pub fn tune(
     watcher: &mut dyn TuneWatcher,
 ) -> Result<Tuned, StudyError> {
     let (study, warnings) = open_study(store, laboratory, request)?;
+    study.keep_budget(store)?;
     for warning in laboratory.warnings.iter().chain(&laboratory.memory_warning()).chain(&warnings) {
         watcher.warning(warning);
     }
@@ -66,12 +67,17 @@ pub fn tune(
                 "trial {number} was left behind by a process that ended; it counts as cancelled"
             ));
         }
+        let mut wait = || watcher.warning("another gguflab measures on this machine: waiting for it");
+        let Some(turn) = laboratory.take_turn(stop, &mut wait) else { break };
         match hand_out(store, &study)? {
             Handed::Trial(handle, new, stage) => {
                 watcher.started(handle.number(), new.purpose, &new.configuration, &stage);
                 one_trial(laboratory, store, &study, request, &handle, &new, stop, watcher)?;
             }
-            Handed::Wait => std::thread::sleep(PATIENCE),
+            Handed::Wait => {
+                drop(turn);
+                std::thread::sleep(PATIENCE);
+            }
             Handed::Over(done) => {
                 conclusion = Some(*done);
                 break;
@@ -195,6 +201,11 @@ impl Recorder for Keeper<'_> {
             self.problem.get_or_insert(problem);
         }
         self.repetitions.push(repetition.clone());
+        self.beat();
+    }
+
+    fn alive(&mut self) {
+        self.beat();
     }
 
     fn line(&mut self, level: Level, text: &str) {

@@ -138,6 +138,10 @@ impl<'model> Context<'model> {
     /// misbehave), no room in the cache, aborted.
     pub fn decode(&mut self, tokens: &[BatchToken]) -> Result<(), NativeError> {
         self.check(tokens)?;
+        // The callback is looked at by the CPU backend only, and between the nodes of a graph.
+        if ABORT.load(Ordering::Relaxed) {
+            return Err(NativeError::Aborted);
+        }
         let mut arrays = BatchArrays::new(tokens);
         log::clear_errors();
         // SAFETY: the arrays live through the call and have the length that the batch states; the context is alive.
@@ -169,6 +173,13 @@ impl<'model> Context<'model> {
             }
             None => Ok(()),
         }
+    }
+
+    /// The oldest position of a sequence that every kind of memory still holds; −1 when it is empty.
+    #[must_use]
+    pub fn oldest(&self, sequence: i32) -> i32 {
+        // SAFETY: the context is alive; its memory belongs to it.
+        unsafe { sys::llama_memory_seq_pos_min(sys::llama_get_memory(self.pointer.as_ptr()), sequence) }
     }
 
     /// Forgets everything from this position on in a sequence; `false` when the kind of memory cannot do that.

@@ -152,11 +152,11 @@ impl Model {
         u32::try_from(unsafe { sys::llama_vocab_n_tokens(self.vocabulary()) }).unwrap_or(0)
     }
 
-    /// Longest context the model was trained for, in tokens.
+    /// Tokens that layers with a sliding window see; 0 without such layers.
     #[must_use]
-    pub fn trained_context(&self) -> u32 {
+    pub fn sliding_window(&self) -> u32 {
         // SAFETY: the model is alive.
-        u32::try_from(unsafe { sys::llama_model_n_ctx_train(self.as_ptr()) }).unwrap_or(0)
+        u32::try_from(unsafe { sys::llama_model_n_swa(self.as_ptr()) }).unwrap_or(0)
     }
 
     /// Whether it can generate: it has a decoder.

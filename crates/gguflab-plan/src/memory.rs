@@ -1,7 +1,7 @@
 //! Bytes that a model needs, from its header: weights, KV cache and compute buffers.
 //!
 //! Cache sizes follow llama.cpp b11434 (`llama-kv-cache`): cells are padded to 256, and a layer with a sliding
-//! window keeps the window of each sequence plus one physical batch. The compute buffer is an upper estimate,
+//! window keeps, for each sequence, the window plus one physical batch. The compute buffer is an upper estimate,
 //! not llama.cpp's own number: the logits of one physical batch plus the widest intermediate results of one
 //! layer, in f32 (`docs/design/memory.md` compares it with the engine's log).
 
@@ -82,7 +82,10 @@ pub fn cache_bytes(
         let (keys, values) = facts.cache_elements(layer)?;
         let window = facts.sliding_window.as_ref().filter(|window| window.slides(layer));
         let cells = match window {
-            Some(window) => pad(window.tokens.checked_mul(sequences)?.checked_add(ubatch)?)?.min(all),
+            Some(window) => {
+                let one = pad(window.tokens.checked_add(ubatch)?)?.min(pad(tokens)?);
+                one.checked_mul(sequences)?
+            }
             None => all,
         };
         let of = |elements: u64, kind: TensorType| kind.bytes_of(elements.checked_mul(cells)?);

@@ -290,7 +290,13 @@ fn race_step(plan: &TunePlan, visits: &[Visit], ledger: &Ledger, elapsed: f64) -
     let room = plan.runs().saturating_sub(ledger.baseline.begun + ledger.searched);
     let places = (room / LEAST_ROUNDS).saturating_sub(1).clamp(1, plan.finalists.max(1));
     let baseline_runs = ledger.baseline.measured > 0;
-    let contenders = finalists(plan, visits, places);
+    let contenders: Vec<Configuration> = match begun_race(visits) {
+        // Once its first round is over nobody joins, whatever becomes of the budget: every round has all of them.
+        Some(field) => {
+            finalists(plan, visits, usize::MAX).into_iter().filter(|one| field.contains(&one)).collect()
+        }
+        None => finalists(plan, visits, places),
+    };
     let unraced = |winner: &Configuration, reason: &str| {
         Step::Done(Conclusion::Unraced { winner: winner.clone(), reason: reason.to_string() })
     };
@@ -326,6 +332,14 @@ fn race_step(plan: &TunePlan, visits: &[Visit], ledger: &Ledger, elapsed: f64) -
         RaceStep::Wait => Step::Wait,
         RaceStep::Decided(result) => Step::Done(Conclusion::Raced(result)),
     }
+}
+
+/// Who ran in the first round, once a second one has begun.
+fn begun_race(visits: &[Visit]) -> Option<Vec<&Configuration>> {
+    let race = || visits.iter().filter(|visit| visit.purpose == Purpose::Race && !visit.cancelled());
+    race()
+        .any(|visit| visit.round > 0)
+        .then(|| race().filter(|visit| visit.round == 0).map(|visit| &visit.configuration).collect())
 }
 
 /// Race visits that the time allows, those already begun included.

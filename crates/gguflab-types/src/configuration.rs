@@ -97,6 +97,17 @@ impl Configuration {
         canonical.follow_threads(facts)
     }
 
+    /// The same with the number of threads written out: llama.cpp's own choice differs between its tools, on
+    /// processors with several kinds of cores, and where only some processors may be used.
+    #[must_use]
+    pub fn spelled_out(&self, facts: &Facts) -> Configuration {
+        let default = knob::find("threads").map(|knob| (knob.default)(facts));
+        match (self.get("threads"), default) {
+            (Value::Auto, Some(threads)) => self.clone().with("threads", threads),
+            _ => self.clone(),
+        }
+    }
+
     /// What has to be made anew to go from this configuration to another.
     #[must_use]
     pub fn scope_of_change(&self, other: &Configuration) -> Option<Scope> {
@@ -123,12 +134,15 @@ impl Configuration {
         self.clone().with("ubatch", Value::Integer(ubatch as i64))
     }
 
+    /// llama.cpp computes with the smaller of batch and ubatch.
     fn cut_ubatch(self, facts: &Facts) -> Configuration {
         let Some(batch) = self.integer("batch") else { return self };
         let default = knob::find("ubatch").and_then(|knob| (knob.default)(facts).as_integer());
-        match self.integer("ubatch").or(default) {
-            // llama.cpp computes with min(batch, ubatch); the same for an unset ubatch above a small batch.
-            Some(ubatch) if ubatch >= batch => self.with("ubatch", Value::Auto),
+        let (Some(default), ubatch) = (default, self.integer("ubatch")) else { return self };
+        match ubatch {
+            // An unset ubatch is cut too, so above a small batch every value is the same as none.
+            Some(ubatch) if ubatch >= batch && default >= batch => self.with("ubatch", Value::Auto),
+            Some(ubatch) if ubatch > batch => self.with("ubatch", Value::Integer(batch)),
             _ => self,
         }
     }
@@ -207,6 +221,9 @@ mod tests {
             ("batch=2048 ubatch=512", "default"),
             ("batch=128 ubatch=512", "batch=128"),
             ("batch=128", "batch=128"),
+            ("batch=1024 ubatch=1024", "batch=1024 ubatch=1024"),
+            ("batch=1024 ubatch=2048", "batch=1024 ubatch=1024"),
+            ("batch=4096 ubatch=batch/1", "batch=4096 ubatch=4096"),
             ("batch=1024 ubatch=batch/4", "batch=1024 ubatch=256"),
             ("ubatch=batch/4", "default"),
             ("gpu-layers=10", "default"),

@@ -53,6 +53,8 @@ pub enum Level {
 /// Something that happened while a job ran.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// The engine lives and works; told now and then while nothing else is.
+    Alive,
     /// A phase began.
     Phase(Phase),
     /// The engine said something.

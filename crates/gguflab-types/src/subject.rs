@@ -1,6 +1,6 @@
 //! What is measured: model, engine and machine.
 
-use crate::machine::Machine;
+use crate::machine::{Cpu, Machine};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -73,7 +73,7 @@ impl Subject {
     pub fn differences(&self, other: &Subject) -> Vec<Difference> {
         let (mine, theirs) = (self, other);
         let (cpu, their_cpu) = (&mine.machine.cpu, &theirs.machine.cpu);
-        let rows: [(&'static str, String, String, bool); 16] = [
+        let rows: [(&'static str, String, String, bool); 18] = [
             ("model fingerprint", mine.model.fingerprint.clone(), theirs.model.fingerprint.clone(), true),
             ("tokenizer", mine.model.tokenizer.clone(), theirs.model.tokenizer.clone(), true),
             ("engine", mine.engine.kind.clone(), theirs.engine.kind.clone(), true),
@@ -90,6 +90,8 @@ impl Subject {
             ("CPU", cpu.model.clone(), their_cpu.model.clone(), true),
             ("physical cores", cpu.physical_cores.to_string(), their_cpu.physical_cores.to_string(), true),
             ("logical processors", cpu.logical_cores.to_string(), their_cpu.logical_cores.to_string(), true),
+            ("processor quota", quota(cpu), quota(their_cpu), true),
+            ("NUMA nodes", cpu.numa_nodes.to_string(), their_cpu.numa_nodes.to_string(), true),
             ("devices", devices(&mine.machine), devices(&theirs.machine), true),
             ("memory", mine.machine.memory.total.to_string(), theirs.machine.memory.total.to_string(), false),
             ("kernel", mine.machine.kernel.clone(), theirs.machine.kernel.clone(), false),
@@ -117,6 +119,10 @@ fn devices(machine: &Machine) -> String {
 fn drivers(machine: &Machine) -> String {
     let names: Vec<&str> = machine.devices.iter().filter_map(|device| device.driver.as_deref()).collect();
     names.join(", ")
+}
+
+fn quota(cpu: &Cpu) -> String {
+    cpu.quota.map_or_else(|| "none".to_string(), |processors| processors.to_string())
 }
 
 fn governor(machine: &Machine) -> String {

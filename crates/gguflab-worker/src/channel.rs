@@ -65,7 +65,8 @@ pub(crate) fn read_commands() -> Receiver<Result<Command, String>> {
                     let _ = sender.send(command);
                     return;
                 }
-                _ => {}
+                // An abort is meant for what runs, not for what comes.
+                _ => context::set_abort(false),
             }
             if sender.send(command).is_err() {
                 return;

@@ -31,6 +31,8 @@ pub(crate) struct Session<'model> {
     workload: Workload,
     /// Tokens at the beginning of each sequence that are in the cache already.
     cached: Vec<u64>,
+    /// Tokens that layers with a sliding window see; 0 without such layers.
+    window: u64,
 }
 
 /// Measures the workload: every request in turn, repetition after repetition.
@@ -45,31 +47,27 @@ pub(crate) fn bench<'model>(
     check(model, &wanted.workload)?;
     let (started, before) = (Instant::now(), usage::now());
     output.send(&Message::Phase { request, phase: Phase::Context });
-    prepare(model, session, &wanted)?;
-    let context_time = started.elapsed().as_secs_f64();
+    let context_time = prepare(model, session, &wanted)?;
     // Only now has the context of the trial before left the memory: it must not count in this one's peak.
     usage::give_back_memory();
     usage::reset_peak();
     let Some(session) = session.as_mut() else { return Ok(()) };
-    output.send(&Message::Phase { request, phase: Phase::Warmup });
     for _ in 0..wanted.protocol.warmup {
         for wish in wanted.workload.requests.clone() {
+            output.send(&Message::Phase { request, phase: Phase::Warmup });
             session.fill_depth(&wish)?;
             let prompt = wish.prompt.min(session.settings.ubatch.unwrap_or(DEFAULT_UBATCH));
             session.run(&Request { prompt, generate: wish.generate.min(WARMUP_GENERATE), ..wish })?;
         }
     }
-    output.send(&Message::Phase { request, phase: Phase::Measure });
     for _ in 0..wanted.protocol.repetitions {
         for index in 0..wanted.workload.requests.len() {
             session.measure(u32::try_from(index).unwrap_or(u32::MAX), output, request)?;
         }
     }
     let now = usage::now();
-    let mut samples = vec![
-        Sample::one(metric::CONTEXT, context_time),
-        Sample::one(metric::PEAK_MEMORY, now.peak_memory as f64),
-    ];
+    let mut samples = vec![Sample::one(metric::PEAK_MEMORY, now.peak_memory as f64)];
+    samples.extend(context_time.map(|seconds| Sample::one(metric::CONTEXT, seconds)));
     let taken = device_memory();
     if taken > 0 {
         samples.push(Sample::one(metric::DEVICE_MEMORY, taken as f64));
@@ -109,12 +107,12 @@ fn check(model: &Model, workload: &Workload) -> Result<(), NativeError> {
     Ok(())
 }
 
-/// Makes the context, or keeps the one there is when only threads change.
+/// Makes the context, or keeps the one there is when only threads change. Gives the seconds that making it took.
 fn prepare<'model>(
     model: &'model Model,
     session: &mut Option<Session<'model>>,
     wanted: &Wanted,
-) -> Result<(), NativeError> {
+) -> Result<Option<f64>, NativeError> {
     let needed = wanted.workload.requests.iter().map(Request::tokens_per_sequence).max().unwrap_or(0);
     let needed =
         u32::try_from(needed).map_err(|_| NativeError::Rejected(format!("a context of {needed} tokens")))?;
@@ -130,20 +128,23 @@ fn prepare<'model>(
     };
     let cached = vec![0; settings.sequences as usize];
     let workload = wanted.workload.clone();
-    let context = match old {
+    let (context, seconds) = match old {
         Some(mut old) if settings.differs_in_threads_only(&old.settings) => {
             old.context.set_threads(settings.threads, settings.threads_batch);
             old.context.forget_all();
-            old.context
+            (old.context, None)
         }
         old => {
             // The old context's memory is given back before the new one is asked for.
             drop(old);
-            Context::new(model, &settings)?
+            let started = Instant::now();
+            let context = Context::new(model, &settings)?;
+            (context, Some(started.elapsed().as_secs_f64()))
         }
     };
-    *session = Some(Session { context, settings, tokens, workload, cached });
-    Ok(())
+    let window = u64::from(model.sliding_window());
+    *session = Some(Session { context, settings, tokens, workload, cached, window });
+    Ok(seconds)
 }
 
 /// Times of one run, in seconds since its start.
@@ -161,6 +162,7 @@ impl Session<'_> {
         let Some(wish) = self.workload.requests.get(index as usize).copied() else {
             return Err(NativeError::Rejected(format!("the workload has no request {index}")));
         };
+        output.send(&Message::Phase { request, phase: Phase::Measure });
         self.fill_depth(&wish)?;
         output.send(&Message::RepetitionStarted { request, index });
         let before = usage::now().cpu_time;
@@ -186,7 +188,8 @@ impl Session<'_> {
             let position = i32::try_from(kept).unwrap_or(i32::MAX);
             let number = i32::try_from(sequence).unwrap_or(0);
             // Recurrent memory cannot forget a part: then the sequence starts over.
-            let kept = if self.context.forget_from(number, position) { kept } else { 0 };
+            let whole = self.context.forget_from(number, position) && self.holds(number, kept);
+            let kept = if whole { kept } else { 0 };
             if kept == 0 {
                 self.context.forget_from(number, -1);
             }
@@ -194,6 +197,15 @@ impl Session<'_> {
             self.cached[sequence as usize] = depth;
         }
         Ok(())
+    }
+
+    /// Whether everything that the next token sees is still there: a sliding window forgets what the run before
+    /// pushed out of it.
+    fn holds(&self, sequence: i32, length: u64) -> bool {
+        let seen = length.saturating_sub(self.window);
+        self.window == 0
+            || length == 0
+            || u64::try_from(self.context.oldest(sequence)).is_ok_and(|oldest| oldest <= seen)
     }
 
     /// Runs a request from its depth on. The tokens that follow are those of the text, not the model's own

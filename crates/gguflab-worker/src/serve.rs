@@ -3,7 +3,7 @@
 
 use crate::channel::Output;
 use crate::measure::{self, Session};
-use gguflab_native::{Backend, Model, ModelSettings, NativeError, context, usage};
+use gguflab_native::{Backend, Model, ModelSettings, NativeError, usage};
 use gguflab_types::event::Phase;
 use gguflab_types::message::{Command, Failure, FailureKind, Message, Order};
 use gguflab_types::{Sample, metric};
@@ -18,7 +18,6 @@ pub(crate) fn serve(backend: &Backend, commands: &Commands, output: &Output) {
     let mut next = None;
     loop {
         let Some(Command { request, order }) = next.take().or_else(|| wait(commands, output)) else { return };
-        context::set_abort(false);
         match order {
             Order::Load { path, configuration } => {
                 let before = free_device_memory(backend);
@@ -51,7 +50,6 @@ fn with_model(
     let mut session: Option<Session<'_>> = None;
     loop {
         let command = wait(commands, output)?;
-        context::set_abort(false);
         let request = command.request;
         let result = match command.order {
             Order::Load { .. } | Order::Quit => return Some(command),

@@ -115,11 +115,14 @@ fn read_text(path: &Path) -> Result<String> {
 /// How long things may take.
 pub(crate) fn deadlines(arguments: &LimitArguments) -> Deadlines {
     let default = Deadlines::default();
+    // Who sets the time of a trial knows how slow it is: no part of it then has a shorter limit of its own.
     let trial = arguments.timeout_per_trial.unwrap_or(default.trial);
+    let part = |default: f64| arguments.timeout_per_trial.unwrap_or(default);
     Deadlines {
         trial,
-        load: arguments.timeout_load.unwrap_or(default.load).min(trial),
-        repetition: default.repetition.min(trial),
+        load: arguments.timeout_load.unwrap_or(part(default.load)),
+        context: part(default.context),
+        repetition: part(default.repetition),
         ..default
     }
 }

@@ -24,6 +24,10 @@ use worker::{Step, Worker};
 /// Address space that the worker may take beyond model and memory: code, stacks, arenas that are reserved but
 /// not used.
 const ADDRESS_SLACK: u64 = 4 << 30;
+/// How long a message is waited for before clocks and wishes are looked at.
+const TURN: Duration = Duration::from_millis(50);
+/// A turn that takes this long was none: the process was stopped meanwhile.
+const STOPPED: Duration = Duration::from_secs(3);
 /// How long an aborted command may take to return before the worker is killed.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long listing the devices may take.
@@ -73,6 +77,8 @@ struct State {
     setup: Setup,
     loaded: Option<(PathBuf, Configuration)>,
     devices: Option<Vec<Device>>,
+    /// The model that was read into the page cache.
+    warmed: Option<PathBuf>,
 }
 
 struct Embedded {
@@ -110,8 +116,11 @@ impl Engine for Embedded {
     }
 
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending {
-        let mut run = Run::new(job, stop, sink, self.threads);
-        let ending = self.steps(job, &mut run).err().unwrap_or_else(Ending::measured);
+        let gpu = self.devices().is_ok_and(|devices| devices.iter().any(|device| device.gpu));
+        // With a GPU the processor's threads mostly wait, so their use says nothing.
+        let threads = if gpu { 0 } else { busy_threads(&job.configuration, self.threads) };
+        let mut run = Run::new(job, stop, sink, threads);
+        let ending = self.steps(job, &mut run, gpu).err().unwrap_or_else(Ending::measured);
         // After anything but a clean answer nothing is known of the worker's state.
         if !matches!(ending.outcome, Outcome::Measured | Outcome::Rejected) && !run.answered {
             self.worker = None;
@@ -124,8 +133,7 @@ impl Engine for Embedded {
 }
 
 impl Embedded {
-    fn steps(&mut self, job: &Job, run: &mut Run<'_>) -> Result<(), Ending> {
-        let gpu = self.devices().is_ok_and(|devices| devices.iter().any(|device| device.gpu));
+    fn steps(&mut self, job: &Job, run: &mut Run<'_>, gpu: bool) -> Result<(), Ending> {
         self.prepare(job, run, gpu)?;
         let model_settings = part(&job.configuration, Scope::Model);
         let wanted = (job.model.clone(), model_settings);
@@ -157,10 +165,20 @@ impl Embedded {
             Value::Text(strategy) => Some(strategy.clone()),
             _ => None,
         };
+        // Killed while it was idle: that is nobody's failure.
+        if self.worker.as_mut().is_some_and(Worker::is_dead) {
+            self.worker = None;
+        }
+        let bytes = model_bytes(job);
         // GPU drivers reserve huge address spaces, so a limit would only get in their way.
         let limit = job.memory_limit.filter(|_| !gpu);
         if self.state.setup.numa != numa || self.state.setup.address_space.is_some() != limit.is_some() {
             self.worker = None;
+        }
+        if job.protocol.reload && !job.protocol.cold && self.state.warmed.as_ref() != Some(&job.model) {
+            // `load` is the time with the file in the page cache, the first time too.
+            warm(job, bytes, run.job.memory_limit);
+            self.state.warmed = Some(job.model.clone());
         }
         if job.protocol.cold {
             // Pages that are mapped stay in the cache, so the old process has to go first.
@@ -172,8 +190,7 @@ impl Embedded {
         if self.worker.is_none() {
             self.state.loaded = None;
             run.phase(Phase::Start)?;
-            let setup =
-                Setup { numa, address_space: limit.map(|bytes| bytes + model_bytes(job) + ADDRESS_SLACK) };
+            let setup = Setup { numa, address_space: limit.map(|limit| limit + bytes + ADDRESS_SLACK) };
             let started = Worker::start(&self.program, &setup, job.deadlines.start);
             let (worker, _) = started.map_err(|error| Ending::new(Outcome::Crashed, error.to_string()))?;
             self.worker = Some(worker);
@@ -183,10 +200,28 @@ impl Embedded {
     }
 }
 
+/// Threads that are busy all the time: the fewer of those for prompts and those for generation.
+fn busy_threads(configuration: &Configuration, default: u32) -> u32 {
+    let count = |name: &str| configuration.integer(name).and_then(|count| u32::try_from(count).ok());
+    let generation = count("threads").unwrap_or(default);
+    generation.min(count("threads-batch").unwrap_or(generation))
+}
+
 /// The settings of the knobs of one scope.
 fn part(configuration: &Configuration, scope: Scope) -> Configuration {
     let knobs = KNOBS.iter().filter(|knob| knob.scope == scope);
     knobs.fold(Configuration::new(), |made, knob| made.with(knob.name, configuration.get(knob.name).clone()))
+}
+
+/// Reads the model once, so that the system keeps it in memory; a model that does not fit cannot be kept.
+fn warm(job: &Job, bytes: u64, memory: Option<u64>) {
+    if memory.is_some_and(|memory| bytes > memory) {
+        return;
+    }
+    for part in parts(job) {
+        // What cannot be read here, the worker cannot load either, and it says why.
+        let _ = std::fs::File::open(part).and_then(|mut file| std::io::copy(&mut file, &mut std::io::sink()));
+    }
 }
 
 fn model_bytes(job: &Job) -> u64 {
@@ -218,18 +253,12 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(
-        job: &'a Job,
-        stop: &'a Stop,
-        sink: &'a mut dyn FnMut(Event) -> Control,
-        default_threads: u32,
-    ) -> Run<'a> {
-        let threads = job.configuration.integer("threads").and_then(|count| u32::try_from(count).ok());
+    fn new(job: &'a Job, stop: &'a Stop, sink: &'a mut dyn FnMut(Event) -> Control, threads: u32) -> Run<'a> {
         Run {
             job,
             stop,
             sink,
-            threads: threads.unwrap_or(default_threads),
+            threads,
             started: Instant::now(),
             phase: (Phase::Start, Instant::now()),
             watch: None,
@@ -268,7 +297,10 @@ impl<'a> Run<'a> {
         self.answered = false;
         let request = worker.send(order).map_err(|_| self.lost(worker))?;
         loop {
-            let result = match worker.step(Duration::from_millis(50)) {
+            let before = Instant::now();
+            let step = worker.step(TURN);
+            self.forgive(worker, before.elapsed());
+            let result = match step {
                 Step::Message(message) => match self.take(request, message) {
                     Ok(Some(end)) => {
                         self.answered = true;
@@ -288,6 +320,16 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A turn that took far longer than it may means that this process itself was stopped, by Ctrl-Z for example:
+    /// that time is nobody's fault.
+    fn forgive(&mut self, worker: &mut Worker, turn: Duration) {
+        if turn > STOPPED {
+            self.started += turn;
+            self.phase.1 += turn;
+            worker.forgive(turn);
+        }
+    }
+
     /// Takes a message over; gives the command's result when it is the answer.
     fn take(&mut self, request: u64, message: Message) -> Result<Option<Result<(), Ending>>, Ending> {
         match message {
@@ -297,6 +339,7 @@ impl<'a> Run<'a> {
             }
             Message::Phase { phase, .. } => self.phase(phase)?,
             Message::Log { level, text } => self.tell(Event::Log(level, text))?,
+            Message::Heartbeat { .. } => self.tell(Event::Alive)?,
             Message::RepetitionStarted { .. } => self.watch = Some(Watch::start(None)),
             Message::Repetition { index, duration, cpu_time, samples, .. } => {
                 self.repetition(index, duration, cpu_time, samples)?;

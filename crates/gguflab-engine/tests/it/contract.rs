@@ -124,6 +124,7 @@ fn run(engine: &mut dyn Engine, job: &Job) -> (Ending, Told) {
     let mut told = Told::default();
     let mut sink = |event| {
         match event {
+            Event::Alive => {}
             Event::Measured(repetition) => told.repetitions.push(*repetition),
             Event::Phase(_) => told.phases += 1,
             Event::Log(..) => {}

@@ -104,8 +104,12 @@ fn remedy(outcome: Outcome) -> &'static str {
 fn verdict_in_words(race: &RaceResult, study: &OpenStudy) -> String {
     let objective = study.objective;
     let baseline = if study.settings.baseline.is_default() { "llama.cpp's defaults" } else { "the baseline" };
-    let (Some(leader), Some(difference)) = (&race.leader, &race.difference) else {
-        return format!("Keep {baseline}: no other configuration lasted to the end of the race.");
+    let (leader, difference) = match (&race.leader, &race.difference) {
+        (Some(leader), Some(difference)) => (leader, difference),
+        (Some(leader), None) if race.verdict == Verdict::Better => {
+            return format!("Use `{leader}`: {baseline} do not run, and it was the best of those that do.");
+        }
+        _ => return format!("Keep {baseline}: no other configuration lasted to the end of the race."),
     };
     let amount = in_words(&natural(difference, objective.direction));
     match race.verdict {
@@ -164,13 +168,30 @@ fn percent(fraction: f64) -> String {
 
 /// The command lines that reproduce the winner.
 fn take_away(study: &OpenStudy, winner: &Configuration, model: &Path, document: &mut Document) {
-    commands::add_commands(document, model, winner, &study.settings.workload);
+    let spelled_out = winner.spelled_out(study.plan.space.facts());
+    commands::add_commands(document, model, &spelled_out, &study.settings.workload);
+    if let Some(note) = engine_note(study) {
+        document.information(note);
+    }
     let lossy =
         winner.settings().filter_map(|(name, _)| gguflab_types::knob::find(name)).any(|knob| knob.lossy);
     if lossy {
         document
             .warning("the winner has settings that change what the model says; its quality was not checked");
     }
+}
+
+/// What the command lines do not carry of how it was measured.
+fn engine_note(study: &OpenStudy) -> Option<String> {
+    let engine = &study.study.subject.engine;
+    let plain = engine.environment.is_empty() && engine.wrapper.is_empty() && engine.library_paths.is_empty();
+    let default = gguflab_types::Protocol::default();
+    let protocol = &study.settings.protocol;
+    let usual = protocol.prompt == default.prompt && protocol.text.is_empty();
+    (engine.kind != "embedded" || !plain || !usual).then(|| {
+        "the command lines carry the settings only: engine, environment, wrapper and prompts are as shown under Subject"
+            .to_string()
+    })
 }
 
 fn race_in_words(race: &RaceResult, study: &OpenStudy) -> String {
@@ -207,12 +228,16 @@ fn race_table(race: &RaceResult, study: &OpenStudy) -> Table {
         table.push([
             Cell::code(standing.configuration.to_string()),
             value.map_or(Cell::missing("none"), |value| Cell::number(value, study.objective.unit)),
-            standing.difference.as_ref().map_or(Cell::missing("the baseline"), change_cell),
+            standing.difference.as_ref().map_or_else(|| no_difference(standing), change_cell),
             Cell::count(standing.rounds as u64),
             standing_cell(standing, race),
         ]);
     }
     table
+}
+
+fn no_difference(standing: &Standing) -> Cell {
+    Cell::missing(if standing.baseline { "the baseline" } else { "no round with the baseline" })
 }
 
 fn standing_cell(standing: &Standing, race: &RaceResult) -> Cell {
@@ -271,7 +296,7 @@ fn effects(study: &OpenStudy, trials: &[Trial]) -> Table {
     let columns = [
         Column::new("configuration"),
         Column::with_unit(study.objective.name, study.objective.unit),
-        Column::new("against the baseline").help("single visits: no interval; the race decides"),
+        Column::new("time against the baseline").help("single visits: no interval; the race decides"),
         Column::new("outcome"),
     ];
     let mut table = Table::new("What was tried", columns);

@@ -23,7 +23,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         statement: "main-gpu has an effect only with split-mode none or row",
         holds: |configuration, _| {
-            *configuration.get("main-gpu") == Value::Auto
+            matches!(configuration.get("main-gpu"), Value::Auto | Value::Integer(0))
                 || configuration.is_word("split-mode", &["none", "row"])
         },
     },

@@ -259,9 +259,10 @@ fn batch_sizes(facts: &Facts, sizes: &[i64], default: i64) -> Vec<Value> {
     if kept.len() < 2 { Vec::new() } else { kept }
 }
 
-/// None, a quarter, half, three quarters, all of the layers and the output.
+/// All (which is what `auto` does), none, a quarter, half and three quarters of the layers and the output.
 fn layer_counts(facts: &Facts) -> Vec<Value> {
     let mut counts = quarters(facts.layers + 1);
+    counts.pop();
     counts.insert(0, Value::Auto);
     counts
 }

@@ -80,6 +80,10 @@ impl BenchWatcher for Watcher<'_> {
         self.printer.say(&format!("visit {} of {of}", number + 1));
     }
 
+    fn waiting(&mut self) {
+        self.printer.say("another gguflab measures on this machine: waiting for it");
+    }
+
     fn phase(&mut self, phase: Phase) {
         if self.printer.verbosity() > 0 {
             self.printer.say(&format!("  {}", phase.name()));

@@ -83,8 +83,8 @@ fn open(path: Option<&Path>) -> Result<(Store, PathBuf)> {
 }
 
 fn find(store: &mut Store, name: &str, path: &Path) -> Result<OpenStudy> {
-    if let Some(study) = store.find_study(name)? {
-        return OpenStudy::read(study).with_context(|| format!("in {}", path.display()));
+    if let Some(study) = OpenStudy::find(store, name).with_context(|| format!("in {}", path.display()))? {
+        return Ok(study);
     }
     let names: Vec<String> = store.studies()?.into_iter().map(|study| format!("`{}`", study.name)).collect();
     let known =

@@ -200,7 +200,7 @@ fn stores_that_cannot_be_used_are_left_as_they_are() {
     for (name, words, reading) in [
         ("none/studies.db", "create it first", "does not exist"),
         ("text/studies.db", "text", ""),
-        (".", "it is a folder", "could not be used"),
+        (".", "it is a folder", "it is a folder"),
         ("text", "not a study file", ""),
         ("cut.db", "is damaged", ""),
         ("damaged.db", "is damaged", ""),

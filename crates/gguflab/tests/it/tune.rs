@@ -85,8 +85,10 @@ fn where_nothing_matters_the_default_stays() {
 #[test]
 fn failures_are_outcomes_with_causes() {
     let place = Place::new();
+    // The whole grid, so that each region of failures is met whatever a search would prefer.
     let line = "tune --engine simulated=hostile --study s --store {}/s.db --workload long-prompt --budget-runs 60 \
-                --knob threads=2,4,8 --knob batch=512,2048,4096 --knob ubatch=512,1024 --knob flash-attention=auto,off";
+                --sampler grid --only threads,batch,ubatch,flash-attention --knob threads=2,4,8 \
+                --knob batch=512,2048,4096 --knob ubatch=512,1024 --knob flash-attention=auto,off";
     place.check(line, 0, "default");
     let trials = place.trials("s.db", "s");
     let failed = |outcome: Outcome| {

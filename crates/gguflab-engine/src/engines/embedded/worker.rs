@@ -18,7 +18,7 @@ pub(super) struct Worker {
     next_request: u64,
     heard: Instant,
     last_words: Option<String>,
-    kills_at_start: Option<u64>,
+    kills_before: Option<u64>,
 }
 
 /// One step of listening.
@@ -56,9 +56,9 @@ impl Worker {
         program.environment.entry("GGML_NO_BACKTRACE".to_string()).or_insert_with(|| "1".to_string());
         let name = program.path.display().to_string();
         let child = program.spawn().map_err(|source| cannot_start(&program, source))?;
-        let kills_at_start = kernel_kills();
+        let kills_before = kernel_kills();
         let mut worker =
-            Worker { child, next_request: 0, heard: Instant::now(), last_words: None, kills_at_start };
+            Worker { child, next_request: 0, heard: Instant::now(), last_words: None, kills_before };
         let hello = worker
             .wait_for_hello(deadline)
             .map_err(|problem| EngineError::Unusable { program: name, problem })?;
@@ -80,7 +80,12 @@ impl Worker {
                         hello.protocol
                     ));
                 }
-                Step::Log(_, text) if talk.len() < KEPT_LINES => talk.push(text),
+                Step::Log(_, text)
+                | Step::Message(Message::Log { text, .. } | Message::Aborting { text })
+                    if talk.len() < KEPT_LINES =>
+                {
+                    talk.push(text);
+                }
                 Step::Ended => return Err(format!("ended before it said hello: {}", in_words(&talk))),
                 _ => {}
             }
@@ -91,6 +96,8 @@ impl Worker {
     /// Sends an order; gives its number.
     pub(super) fn send(&mut self, order: Order) -> std::io::Result<u64> {
         self.next_request += 1;
+        // Only kills from here on can be this command's.
+        self.kills_before = kernel_kills();
         let command = Command { request: self.next_request, order };
         let mut line = serde_json::to_vec(&command)?;
         line.push(b'\n');
@@ -119,6 +126,17 @@ impl Worker {
             Next::Quiet if self.child.ended().is_some() => Step::Ended,
             Next::Quiet => Step::Quiet,
         }
+    }
+
+    /// Whether it has died while nothing was asked of it.
+    pub(super) fn is_dead(&mut self) -> bool {
+        self.child.ended().is_some()
+    }
+
+    /// Leaves out a time in which this process itself did not run.
+    pub(super) fn forgive(&mut self, gap: Duration) {
+        // What it said meanwhile may still be on its way.
+        self.heard = (self.heard + gap).min(Instant::now());
     }
 
     /// How long nothing was heard of it.
@@ -172,7 +190,7 @@ impl Worker {
             signal: status.and_then(signal_of),
             code: status.and_then(|status| status.code()),
             last_words: self.last_words.take(),
-            out_of_memory_kills: kernel_kills() > self.kills_at_start,
+            out_of_memory_kills: kernel_kills() > self.kills_before,
         }
     }
 }
