@@ -41,13 +41,19 @@ pub fn reset_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// Keeps freed memory in the heap, so that a context that takes the place of another finds its pages mapped: the
-/// page faults of a cache of 47 MB cost 28 ms of processor time, four times all the rest. glibc only.
+/// Blocks up to this size are kept: KV caches of small models and contexts.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const KEPT: i32 = 48 << 20;
+
+/// Keeps the freed memory of small caches in the heap, so that a context that takes the place of another finds its
+/// pages mapped: the page faults of a cache of 47 MB cost 28 ms of processor time, four times all the rest. glibc
+/// only. Larger blocks (weights, compute buffers) stay in mappings of their own as in llama.cpp's tools: with them in
+/// the heap too, prompts were measured 1.7 % faster than there.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn keep_freed_memory() {
     // SAFETY: mallopt only changes settings of the allocator; a setting that it refuses stays as it was.
     unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     let parts =
         Parts { model: model.as_deref(), engine: &engine, workload: &workload, cache: cache.as_deref() };
     let mut laboratory = Laboratory::prepare(&parts)?;
+    super::introduce(&laboratory, printer);
     let configuration = match asked.checked(&laboratory.facts) {
         Ok(configuration) => configuration,
         Err(reason) => return settings::refuse(reason),

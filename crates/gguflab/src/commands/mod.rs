@@ -7,9 +7,27 @@ pub(crate) mod list;
 pub(crate) mod study;
 pub(crate) mod tune;
 
+use crate::printer::Printer;
 use anyhow::{Context, Result};
-use gguflab_lab::Stop;
+use gguflab_lab::{Laboratory, Stop};
 use signal_hook::consts::SIGINT;
+
+/// With `-v`: which versions are at work, and on what.
+fn introduce(laboratory: &Laboratory, printer: &Printer) {
+    if printer.verbosity() == 0 {
+        return;
+    }
+    let subject = &laboratory.subject;
+    let (engine, machine) = (&subject.engine, &subject.machine);
+    printer.say(&format!("gguflab {}; engine {}: {}", env!("CARGO_PKG_VERSION"), engine.kind, engine.build));
+    printer.say(&format!("uses {}", engine.backends.join(", ")));
+    let cores = machine.cpu.physical_cores;
+    printer.say(&format!(
+        "on {} ({cores} cores), {}, kernel {}",
+        machine.cpu.model, machine.system, machine.kernel
+    ));
+    printer.say(&format!("model {} {}", subject.model.file, subject.model.fingerprint));
+}
 
 /// A stop that Ctrl-C sets; a second Ctrl-C ends the program at once.
 fn stop_on_interrupt() -> Result<Stop> {

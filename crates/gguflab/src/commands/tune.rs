@@ -26,6 +26,7 @@ pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
     let parts =
         Parts { model: model.as_deref(), engine: &engine, workload: &workload, cache: cache.as_deref() };
     let mut laboratory = Laboratory::prepare(&parts)?;
+    super::introduce(&laboratory, printer);
     let request = request(arguments, &laboratory)?;
     if arguments.dry_run {
         return dry_run(&laboratory, &request, printer);
