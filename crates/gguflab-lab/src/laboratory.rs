@@ -92,22 +92,24 @@ impl Laboratory {
         let mut engine = open(parts.engine)?;
         let scene = engine.scene().cloned();
         let mut warnings = Vec::new();
-        let model_facts = model.as_ref().map(ModelFacts::read);
         let identity = match (&scene, &model) {
             (Some(scene), _) => scene.model.clone(),
-            (None, Some(model)) => subject::identity_of(model, parts.cache)?,
+            (None, Some(usable)) => subject::identity_of(&usable.model, parts.cache)?,
             (None, None) => return Err(LaboratoryError::NoModel(parts.engine.kind.clone())),
         };
-        if let Some(model) = &model {
-            warnings.extend(check(model).into_iter().filter(is_worth_saying).map(|finding| finding.message));
-        }
+        let (path, model_facts) = match model {
+            Some(usable) => {
+                warnings.extend(usable.warnings);
+                (usable.model.first().path.clone(), Some(usable.facts))
+            }
+            // An engine that stands for a model of its own has no file; command lines then show where one belongs.
+            None => (PathBuf::from("MODEL.gguf"), None),
+        };
         let machine = machine_of(&scene, engine.as_mut(), &mut warnings)?;
         let facts = knob_facts(&machine, &scene, model_facts.as_ref(), parts.workload);
         if let Some(trained) = model_facts.as_ref().and_then(|facts| facts.context_length) {
             warn_of_context(parts.workload, trained, &mut warnings);
         }
-        // An engine that stands for a model of its own has no file; command lines then show where one belongs.
-        let path = model.map_or_else(|| PathBuf::from("MODEL.gguf"), |model| model.first().path.clone());
         Ok(Laboratory {
             subject: make_subject(identity, engine.as_ref(), machine),
             facts,
@@ -137,7 +139,7 @@ impl Laboratory {
     #[must_use]
     pub fn need(&self, configuration: &Configuration) -> Option<Need> {
         let facts = self.model_facts.as_ref()?;
-        let tokens = self.workload.requests.iter().map(|request| request.tokens_per_sequence()).max()?;
+        let tokens = self.workload.longest_sequence();
         memory::need(facts, configuration, tokens, u64::from(self.workload.concurrency()))
     }
 
@@ -247,19 +249,27 @@ fn check_workload(workload: &Workload) -> Result<(), LaboratoryError> {
     Ok(())
 }
 
-fn usable_model(path: &Path) -> Result<Model, LaboratoryError> {
+/// A model that can be measured, with what its header says.
+struct Usable {
+    model: Model,
+    facts: ModelFacts,
+    warnings: Vec<String>,
+}
+
+fn usable_model(path: &Path) -> Result<Usable, LaboratoryError> {
     let model = Model::open(path)?;
     let facts = ModelFacts::read(&model);
     let path = path.display().to_string();
     if facts.kind != ModelKind::Decoder {
         return Err(LaboratoryError::Kind { path, kind: facts.kind.name() });
     }
+    let findings = check(&model);
     // A file whose data is cut would crash the engine or give wrong numbers.
-    let damage = check(&model).into_iter().find(|finding| finding.severity == Severity::Error);
-    match damage {
-        Some(finding) => Err(LaboratoryError::Damaged { path, problem: finding.message }),
-        None => Ok(model),
+    if let Some(finding) = findings.iter().find(|finding| finding.severity == Severity::Error) {
+        return Err(LaboratoryError::Damaged { path, problem: finding.message.clone() });
     }
+    let warnings = findings.into_iter().filter(is_worth_saying).map(|finding| finding.message).collect();
+    Ok(Usable { model, facts, warnings })
 }
 
 /// Findings that say nothing of speed: how the file would quantise, and whether it can chat.
@@ -296,18 +306,12 @@ fn knob_facts(
     let whole = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let layers = model.and_then(|facts| facts.block_count).map_or(0, whole);
     let experts = model.and_then(|facts| facts.experts.as_ref()).map_or(0, |experts| whole(experts.count));
-    let prompts = workload.requests.iter().map(|request| request.prompt * request.concurrency.max(1));
-    Facts {
-        layers: scene.as_ref().map_or(layers, |scene| scene.layers),
-        experts: scene.as_ref().map_or(experts, |scene| scene.experts),
-        prompt_tokens: prompts.max().unwrap_or(0),
-        context: workload.context(),
-        ..machine.facts()
-    }
+    let (layers, experts) = scene.as_ref().map_or((layers, experts), |scene| (scene.layers, scene.experts));
+    machine.facts(layers, experts, workload)
 }
 
 fn warn_of_context(workload: &Workload, trained: u64, warnings: &mut Vec<String>) {
-    let longest = workload.requests.iter().map(|request| request.tokens_per_sequence()).max().unwrap_or(0);
+    let longest = workload.longest_sequence();
     if longest > trained {
         warnings.push(format!(
             "a sequence of {longest} tokens is longer than the {trained} that the model was trained for"

@@ -6,7 +6,7 @@ use gguflab_search::space::{Dimension, SpaceRequest};
 use gguflab_search::{Budget, Choice, SearchError, Space, TunePlan, Visit};
 use gguflab_store::Objective as StoredObjective;
 use gguflab_store::{NewStudy, Store, StoreError, Study};
-use gguflab_types::knob::{self, Facts};
+use gguflab_types::knob;
 use gguflab_types::{Configuration, Outcome, Protocol, Trial, Workload};
 use serde::{Deserialize, Serialize};
 
@@ -171,7 +171,7 @@ impl OpenStudy {
             values: values.clone(),
             ordered: knob::find(name).is_some_and(|knob| knob.ordered),
         });
-        let facts = facts_of(&study, &settings);
+        let facts = study.subject.machine.facts(settings.layers, settings.experts, &settings.workload);
         let space = Space::from_dimensions(&facts, settings.baseline.clone(), dimensions.collect());
         let plan = plan(space, &settings)?;
         Ok(OpenStudy { study, settings, plan, objective })
@@ -322,17 +322,6 @@ fn plan(space: Space, settings: &StudySettings) -> Result<TunePlan, SearchError>
         seed: settings.seed,
         ..TunePlan::new(space)
     })
-}
-
-fn facts_of(study: &Study, settings: &StudySettings) -> Facts {
-    let requests = &settings.workload.requests;
-    Facts {
-        layers: settings.layers,
-        experts: settings.experts,
-        prompt_tokens: requests.iter().map(|one| one.prompt * one.concurrency.max(1)).max().unwrap_or(0),
-        context: settings.workload.context(),
-        ..study.subject.machine.facts()
-    }
 }
 
 /// Refuses another subject; gives the differences that are only worth a warning.

@@ -1,6 +1,7 @@
 //! The machine, and its state while something was measured.
 
 use crate::knob::Facts;
+use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
 
 /// A machine as far as it matters for inference. What cannot be read is `None`, never guessed.
@@ -90,15 +91,18 @@ impl Machine {
         u32::try_from(self.devices.iter().filter(|device| device.gpu).count()).unwrap_or(u32::MAX)
     }
 
-    /// The machine's part of what knobs depend on.
+    /// What knobs depend on, for a model of so many layers and experts (0: dense) and a workload on this machine.
     #[must_use]
-    pub fn facts(&self) -> Facts {
+    pub fn facts(&self, layers: u32, experts: u32, workload: &Workload) -> Facts {
         Facts {
             physical_cores: self.cpu.physical_cores.max(1),
             logical_cores: self.cpu.logical_cores.max(1),
             numa_nodes: self.cpu.numa_nodes.max(1),
             gpus: self.gpus(),
-            ..Facts::default()
+            layers,
+            experts,
+            prompt_tokens: workload.prompt_tokens(),
+            context: workload.context(),
         }
     }
 }

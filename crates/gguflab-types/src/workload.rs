@@ -81,6 +81,18 @@ impl Workload {
         self.requests.iter().map(Request::context).max().unwrap_or(0)
     }
 
+    /// Tokens of the longest sequence of any of its requests.
+    #[must_use]
+    pub fn longest_sequence(&self) -> u64 {
+        self.requests.iter().map(Request::tokens_per_sequence).max().unwrap_or(0)
+    }
+
+    /// The most prompt tokens that any of its requests hands over at once (prompt × concurrency).
+    #[must_use]
+    pub fn prompt_tokens(&self) -> u32 {
+        self.requests.iter().map(|one| one.prompt.saturating_mul(one.concurrency.max(1))).max().unwrap_or(0)
+    }
+
     /// The most sequences at once.
     #[must_use]
     pub fn concurrency(&self) -> u32 {

@@ -113,7 +113,7 @@ fn prepare<'model>(
     session: &mut Option<Session<'model>>,
     wanted: &Wanted,
 ) -> Result<Option<f64>, NativeError> {
-    let needed = wanted.workload.requests.iter().map(Request::tokens_per_sequence).max().unwrap_or(0);
+    let needed = wanted.workload.longest_sequence();
     let needed =
         u32::try_from(needed).map_err(|_| NativeError::Rejected(format!("a context of {needed} tokens")))?;
     let settings = ContextSettings {

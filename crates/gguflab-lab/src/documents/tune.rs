@@ -6,7 +6,7 @@ use crate::commands;
 use crate::study::OpenStudy;
 use gguflab_report::chart::{Axis, ChartKind, Mark, Point, Reference, Row, Series, Shape};
 use gguflab_report::document::Tone;
-use gguflab_report::{Cell, Chart, Column, Document, Table, format};
+use gguflab_report::{Cell, Chart, Column, Document, Table};
 use gguflab_search::race::{DropReason, Finish, RaceResult, Standing};
 use gguflab_search::{Conclusion, Visit};
 use gguflab_stats::{Estimate, Verdict, median};
@@ -378,10 +378,4 @@ fn failures(trials: &[Trial], document: &mut Document) {
         ]);
     }
     document.table(table);
-}
-
-/// The time of one visit as the program says it while it works.
-#[must_use]
-pub fn value_in_words(study: &OpenStudy, value: f64) -> String {
-    format::number(value, study.objective.unit)
 }

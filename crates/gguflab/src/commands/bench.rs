@@ -3,10 +3,10 @@
 use crate::cli::Bench;
 use crate::exit::{FAILED, STOPPED};
 use crate::printer::{Printer, check_targets, write_document, write_file};
-use crate::{places, settings};
+use crate::settings;
 use anyhow::Result;
 use gguflab_lab::bench::{BenchRequest, BenchWatcher, Record, bench as measure};
-use gguflab_lab::{Laboratory, Parts, documents};
+use gguflab_lab::documents;
 use gguflab_types::event::{Level, Phase};
 use gguflab_types::{Outcome, Protocol, Repetition, metric};
 use std::process::ExitCode;
@@ -20,12 +20,7 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
         return settings::refuse("0 visits measure nothing: take 1 or more".to_string());
     }
     check_targets(arguments.report.as_deref(), arguments.record.as_deref())?;
-    let model = arguments.model.as_deref().map(settings::find_model).transpose()?;
-    let cache = places::cache();
-    let parts =
-        Parts { model: model.as_deref(), engine: &engine, workload: &workload, cache: cache.as_deref() };
-    let mut laboratory = Laboratory::prepare(&parts)?;
-    super::introduce(&laboratory, printer);
+    let mut laboratory = super::laboratory(arguments.model.as_deref(), &engine, &workload, printer)?;
     let configuration = match asked.checked(&laboratory.facts) {
         Ok(configuration) => configuration,
         Err(reason) => return settings::refuse(reason),

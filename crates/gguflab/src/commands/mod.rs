@@ -8,9 +8,26 @@ pub(crate) mod study;
 pub(crate) mod tune;
 
 use crate::printer::Printer;
+use crate::{places, settings};
 use anyhow::{Context, Result};
-use gguflab_lab::{Laboratory, Stop};
+use gguflab_lab::{EngineSpecification, Laboratory, Parts, Stop};
+use gguflab_types::Workload;
 use signal_hook::consts::SIGINT;
+
+/// The subject that bench and tune measure: a model by any of its names, an engine, this machine.
+fn laboratory(
+    model: Option<&str>,
+    engine: &EngineSpecification,
+    workload: &Workload,
+    printer: &Printer,
+) -> Result<Laboratory> {
+    let model = model.map(settings::find_model).transpose()?;
+    let cache = places::cache();
+    let parts = Parts { model: model.as_deref(), engine, workload, cache: cache.as_deref() };
+    let laboratory = Laboratory::prepare(&parts)?;
+    introduce(&laboratory, printer);
+    Ok(laboratory)
+}
 
 /// With `-v`: which versions are at work, and on what.
 fn introduce(laboratory: &Laboratory, printer: &Printer) {

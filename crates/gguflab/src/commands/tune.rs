@@ -9,7 +9,7 @@ use gguflab_lab::documents::Detail;
 use gguflab_lab::study::check_request;
 use gguflab_lab::tune::{TuneWatcher, Tuned, preview, tune as search};
 use gguflab_lab::{Budget, Objective, StudyError};
-use gguflab_lab::{Conclusion, Laboratory, Parts, SpaceRequest, Stage, Store, TuneRequest, documents};
+use gguflab_lab::{Conclusion, Laboratory, SpaceRequest, Stage, Store, TuneRequest, documents};
 use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_types::event::Level;
 use gguflab_types::{Configuration, Ending, Outcome, Protocol, Purpose, Unit};
@@ -21,12 +21,7 @@ pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
     check_targets(arguments.report.as_deref(), None)?;
     let workload = settings::workload(&arguments.workload, Some("chat"))?;
     let engine = settings::engine(&arguments.engine)?;
-    let model = arguments.model.as_deref().map(settings::find_model).transpose()?;
-    let cache = places::cache();
-    let parts =
-        Parts { model: model.as_deref(), engine: &engine, workload: &workload, cache: cache.as_deref() };
-    let mut laboratory = Laboratory::prepare(&parts)?;
-    super::introduce(&laboratory, printer);
+    let mut laboratory = super::laboratory(arguments.model.as_deref(), &engine, &workload, printer)?;
     let request = request(arguments, &laboratory)?;
     if arguments.dry_run {
         return dry_run(&laboratory, &request, printer);

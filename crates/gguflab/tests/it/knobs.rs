@@ -4,7 +4,7 @@ use crate::support::Place;
 use gguflab_lab::bench::Record;
 use gguflab_lab::{EngineSpecification, open};
 use gguflab_types::knob::{Domain, Facts};
-use gguflab_types::{KNOBS, Knob, Outcome, Value};
+use gguflab_types::{KNOBS, Knob, Outcome, Request, Value, Workload};
 
 #[test]
 fn every_knob_of_the_table_on_simulated_machines() {
@@ -45,8 +45,8 @@ fn facts(preset: &str) -> Facts {
     let specification = EngineSpecification::parse(&format!("simulated={preset}"), "worker".into()).unwrap();
     let engine = open(&specification).unwrap();
     let scene = engine.scene().unwrap();
-    let base = scene.machine.facts();
-    Facts { layers: scene.layers, experts: scene.experts, prompt_tokens: 1024, context: 1028, ..base }
+    let workload = Workload::single("same", Request::new(1024, 4));
+    scene.machine.facts(scene.layers, scene.experts, &workload)
 }
 
 /// Candidates and default; all words of a list, since some are not searched.
