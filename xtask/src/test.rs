@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all tests of the project, on a real model and beside a real llama-bench.
+//! `cargo xtask test`: all tests of the project, on a real model and beside a real llama-bench and llama-server.
 
 use crate::setup::{self, BuildEnvironment};
 use crate::{command, fetch, peer};
@@ -37,9 +37,10 @@ fn variables(environment: &BuildEnvironment) -> Result<Vec<(&'static str, OsStri
     let worker = command::release_folder().join(command::executable("gguflab-worker"));
     let model = fetch::model(environment)?;
     let mut variables = vec![("GGUFLAB_WORKER", worker.into()), ("GGUFLAB_TEST_MODEL", model.path.into())];
-    if let Some(folder) = fetch::or_go_without(peer::build(environment, &["llama-bench"]))? {
-        let program = folder.join(command::executable("llama-bench"));
-        variables.push(("GGUFLAB_LLAMA_BENCH", program.into()));
+    let peers = [("llama-bench", "GGUFLAB_LLAMA_BENCH"), ("llama-server", "GGUFLAB_LLAMA_SERVER")];
+    if let Some(folder) = fetch::or_go_without(peer::build(environment, &peers.map(|(target, _)| target)))? {
+        let program = |target: &str| OsString::from(folder.join(command::executable(target)));
+        variables.extend(peers.map(|(target, variable)| (variable, program(target))));
     }
     Ok(variables)
 }

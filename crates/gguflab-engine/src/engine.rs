@@ -105,6 +105,8 @@ pub struct EngineRow {
     pub target: &'static str,
     /// One line of help.
     pub help: &'static str,
+    /// Whether it is a server, which has knobs of its own.
+    pub serves: bool,
     /// Starts it.
     pub open: fn(&EngineSpecification) -> Result<Box<dyn Engine>, EngineError>,
 }
@@ -115,24 +117,35 @@ pub const ENGINES: &[EngineRow] = &[
         name: "embedded",
         target: "",
         help: "llama.cpp as it is built into gguflab-worker (default)",
+        serves: false,
         open: engines::embedded::open,
     },
     EngineRow {
         name: "worker",
         target: "PATH",
         help: "another build of gguflab-worker",
+        serves: false,
         open: engines::embedded::open,
     },
     EngineRow {
         name: "llama-bench",
         target: "PATH",
         help: "your own llama-bench",
+        serves: false,
         open: engines::llama_bench::open,
+    },
+    EngineRow {
+        name: "llama-server",
+        target: "PATH",
+        help: "your own llama-server, measured over HTTP as its clients see it",
+        serves: true,
+        open: engines::llama_server::open,
     },
     EngineRow {
         name: "simulated",
         target: "PRESET",
         help: "a seeded model of a machine: no model file, no GPU, no waiting",
+        serves: false,
         open: engines::simulated::open,
     },
 ];
@@ -206,6 +219,12 @@ impl EngineSpecification {
 /// When there is no such engine, or it cannot be started or used.
 pub fn open(specification: &EngineSpecification) -> Result<Box<dyn Engine>, EngineError> {
     (row(&specification.kind)?.open)(specification)
+}
+
+/// Whether engines of this kind (as their identity tells it) are servers, which have knobs of their own.
+#[must_use]
+pub fn serves(kind: &str) -> bool {
+    ENGINES.iter().any(|row| row.name == kind && row.serves)
 }
 
 fn row(name: &str) -> Result<&'static EngineRow, EngineError> {

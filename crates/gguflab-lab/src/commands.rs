@@ -50,8 +50,6 @@ pub struct CommandLines {
     pub notes: Vec<String>,
 }
 
-/// Tokens that llama.cpp rounds the cache of a sequence up to (`llama_context` of b11434).
-const PADDING: u64 = 256;
 /// Repetitions that llama-bench makes; its default, written out so that the line says it.
 const REPETITIONS: &str = "5";
 /// Settings whose lists llama-bench separates by another sign, because its commas separate tests.
@@ -61,14 +59,14 @@ const BENCH_SEPARATORS: [(&str, &str); 2] = [("tensor-overrides", ";"), ("tensor
 /// largest request needs, rounded up as llama.cpp does.
 #[must_use]
 pub fn llama_server(model: &Path, configuration: &Configuration, workload: &Workload) -> String {
-    let sequences = u64::from(workload.concurrency());
-    let longest = workload.requests.iter().map(Request::tokens_per_sequence).max().unwrap_or(0);
-    let slot = longest.max(1).next_multiple_of(PADDING);
+    // As the engine that measures a llama-server starts it.
+    let slots = configuration.get("parallel").as_integer().and_then(|count| u64::try_from(count).ok());
+    let slots = slots.unwrap_or_else(|| u64::from(workload.concurrency()));
     let mut line = Line::new("llama-server");
     line.flag("--model", &path_text(model));
-    line.flag("--ctx-size", &slot.saturating_mul(sequences).to_string());
-    line.flag("--parallel", &sequences.to_string());
-    line.all(resolved(configuration).arguments(|knob| knob.server_flag));
+    line.flag("--ctx-size", &workload.slot_tokens().saturating_mul(slots).to_string());
+    line.flag("--parallel", &slots.to_string());
+    line.all(resolved(configuration).with("parallel", Value::Auto).arguments(|knob| knob.server_flag));
     line.text
 }
 

@@ -106,7 +106,10 @@ impl Laboratory {
             None => (PathBuf::from("MODEL.gguf"), None),
         };
         let machine = machine_of(&scene, engine.as_mut(), &mut warnings)?;
-        let facts = knob_facts(&machine, &scene, model_facts.as_ref(), parts.workload);
+        let facts = Facts {
+            serves: gguflab_engine::serves(&engine.identity().kind),
+            ..knob_facts(&machine, &scene, model_facts.as_ref(), parts.workload)
+        };
         if let Some(trained) = model_facts.as_ref().and_then(|facts| facts.context_length) {
             warn_of_context(parts.workload, trained, &mut warnings);
         }

@@ -6,7 +6,7 @@ use gguflab_search::space::{Dimension, SpaceRequest};
 use gguflab_search::{Budget, Choice, SearchError, Space, TunePlan, Visit};
 use gguflab_store::Objective as StoredObjective;
 use gguflab_store::{NewStudy, Store, StoreError, Study};
-use gguflab_types::knob;
+use gguflab_types::knob::{self, Facts};
 use gguflab_types::{Configuration, Outcome, Protocol, Trial, Workload};
 use serde::{Deserialize, Serialize};
 
@@ -171,7 +171,10 @@ impl OpenStudy {
             values: values.clone(),
             ordered: knob::find(name).is_some_and(|knob| knob.ordered),
         });
-        let facts = study.subject.machine.facts(settings.layers, settings.experts, &settings.workload);
+        let facts = Facts {
+            serves: gguflab_engine::serves(&study.subject.engine.kind),
+            ..study.subject.machine.facts(settings.layers, settings.experts, &settings.workload)
+        };
         let space = Space::from_dimensions(&facts, settings.baseline.clone(), dimensions.collect());
         let plan = plan(space, &settings)?;
         Ok(OpenStudy { study, settings, plan, objective })

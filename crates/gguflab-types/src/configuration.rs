@@ -94,7 +94,7 @@ impl Configuration {
             }
             None => true,
         });
-        canonical.follow_threads(facts)
+        canonical.follow_threads(facts).without_idle_drafts()
     }
 
     /// The same with the number of threads written out: llama.cpp's own choice differs between its tools, on
@@ -144,6 +144,14 @@ impl Configuration {
             Some(ubatch) if ubatch >= batch && default >= batch => self.with("ubatch", Value::Auto),
             Some(ubatch) if ubatch > batch => self.with("ubatch", Value::Integer(batch)),
             _ => self,
+        }
+    }
+
+    /// The lengths of drafts mean nothing where nothing drafts.
+    fn without_idle_drafts(self) -> Configuration {
+        match self.get("speculation").starts_with("draft-") {
+            true => self,
+            false => self.with("draft-max", Value::Auto).with("draft-min", Value::Auto),
         }
     }
 

@@ -31,6 +31,10 @@ pub struct Facts {
     pub prompt_tokens: u32,
     /// Tokens that the cache must hold.
     pub context: u64,
+    /// The most requests that run at once, at least 1.
+    pub concurrency: u32,
+    /// Whether the engine is a server, which has knobs of its own.
+    pub serves: bool,
 }
 
 impl Default for Facts {
@@ -45,6 +49,8 @@ impl Default for Facts {
             experts: 0,
             prompt_tokens: 512,
             context: 512,
+            concurrency: 1,
+            serves: false,
         }
     }
 }
@@ -86,6 +92,8 @@ pub enum Condition {
     GpuAndExperts,
     /// Only with two or more NUMA nodes.
     SeveralNodes,
+    /// Only with an engine that is a server.
+    Server,
 }
 
 impl Condition {
@@ -98,6 +106,7 @@ impl Condition {
             Condition::SeveralGpus => facts.gpus > 1,
             Condition::GpuAndExperts => facts.gpus > 0 && facts.experts > 0,
             Condition::SeveralNodes => facts.numa_nodes > 1,
+            Condition::Server => facts.serves,
         }
     }
 
@@ -110,6 +119,7 @@ impl Condition {
             Condition::SeveralGpus => "two or more GPUs",
             Condition::GpuAndExperts => "a GPU and a model with experts",
             Condition::SeveralNodes => "two or more NUMA nodes",
+            Condition::Server => "a server: take --engine llama-server=PATH",
         }
     }
 }
@@ -241,6 +251,8 @@ mod tests {
             experts: 256,
             prompt_tokens: 8192,
             context: 9000,
+            concurrency: 8,
+            serves: true,
         };
         vec![Facts::default(), small, large]
     }

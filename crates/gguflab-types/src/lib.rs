@@ -12,6 +12,7 @@ pub mod machine;
 pub mod message;
 pub mod metric;
 pub mod outcome;
+pub mod prompt;
 pub mod sample;
 pub mod subject;
 pub mod trial;

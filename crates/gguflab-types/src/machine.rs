@@ -103,6 +103,8 @@ impl Machine {
             experts,
             prompt_tokens: workload.prompt_tokens(),
             context: workload.context(),
+            concurrency: workload.concurrency(),
+            serves: false,
         }
     }
 }

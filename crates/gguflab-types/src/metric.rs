@@ -54,6 +54,8 @@ pub const PEAK_MEMORY: &str = "peak-memory";
 pub const DEVICE_MEMORY: &str = "device-memory";
 /// Seconds to make the context.
 pub const CONTEXT: &str = "context";
+/// Share of the tokens guessed ahead that were right.
+pub const DRAFT_ACCEPTED: &str = "draft-accepted";
 /// Tokens asked for.
 pub const TOKENS_ASKED: &str = "tokens-asked";
 /// Tokens produced.
@@ -99,6 +101,12 @@ pub const METRICS: &[Metric] = &[
     metric(CPU_TIME, Unit::Seconds, Direction::Lower, "processor time (user + system) of the request"),
     metric(PEAK_MEMORY, Unit::Bytes, Direction::Lower, "peak resident memory of the engine's process"),
     metric(DEVICE_MEMORY, Unit::Bytes, Direction::Lower, "memory taken on devices other than the CPU"),
+    metric(
+        DRAFT_ACCEPTED,
+        Unit::Fraction,
+        Direction::Neutral,
+        "share of the tokens guessed ahead (speculation) that were right",
+    ),
     metric(TOKENS_ASKED, Unit::Tokens, Direction::Neutral, "tokens that the request asked for"),
     metric(TOKENS_PRODUCED, Unit::Tokens, Direction::Neutral, "tokens that were produced"),
 ];

@@ -62,6 +62,12 @@ impl Value {
         }
     }
 
+    /// Whether it is a text that begins like this.
+    #[must_use]
+    pub fn starts_with(&self, beginning: &str) -> bool {
+        matches!(self, Value::Text(text) if text.starts_with(beginning))
+    }
+
     /// The number in it, whole or real.
     #[must_use]
     pub fn as_number(&self) -> Option<f64> {

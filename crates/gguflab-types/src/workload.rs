@@ -87,6 +87,18 @@ impl Workload {
         self.requests.iter().map(Request::tokens_per_sequence).max().unwrap_or(0)
     }
 
+    /// Tokens that a slot of llama-server needs for any of its requests, rounded up as llama.cpp rounds the cache of a
+    /// sequence (`llama_context` of b11434). A server starts from at least one token, and has room for one behind a
+    /// prompt.
+    #[must_use]
+    pub fn slot_tokens(&self) -> u64 {
+        const PADDING: u64 = 256;
+        let needed = |one: &Request| {
+            u64::from(one.depth) + u64::from(one.prompt.max(1)) + u64::from(one.generate.max(1))
+        };
+        self.requests.iter().map(needed).max().unwrap_or(1).next_multiple_of(PADDING)
+    }
+
     /// The most prompt tokens that any of its requests hands over at once (prompt × concurrency).
     #[must_use]
     pub fn prompt_tokens(&self) -> u32 {
@@ -146,6 +158,8 @@ mod tests {
     fn named_workloads_can_be_found_and_say_what_context_they_need() {
         let batch = find("batch").unwrap();
         assert_eq!((batch.context(), batch.concurrency()), (4 * 320, 4));
+        let slot = |prompt, generate| Workload::single("one", Request::new(prompt, generate)).slot_tokens();
+        assert_eq!((slot(500, 12), slot(512, 0), slot(0, 256), slot(256, 257)), (512, 768, 512, 768));
         assert_eq!(find("no-such-workload"), None);
         assert_eq!(find("chat").unwrap().requests[0].label(), "pp128+tg128@d512");
     }

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 const HELP: &str = "gguflab-worker: does the work of gguflab in a process of its own. Started by gguflab.
 
   gguflab-worker [--numa STRATEGY] [--address-space BYTES]   take commands on standard input
-  gguflab-worker supervise -- PROGRAM ARGUMENTS              run a program that ends when standard input closes
+  gguflab-worker supervise [--pipe] -- PROGRAM ARGUMENTS     run a program that ends when standard input closes
   gguflab-worker --version
 ";
 
@@ -27,7 +27,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["supervise", "--", program, rest @ ..] => supervise::run(program, rest),
+        ["supervise", "--", program, rest @ ..] => supervise::run(program, rest, false),
+        ["supervise", "--pipe", "--", program, rest @ ..] => supervise::run(program, rest, true),
         ["--version"] => {
             println!("gguflab-worker {} ({})", env!("CARGO_PKG_VERSION"), gguflab_native::ENGINE);
             ExitCode::SUCCESS

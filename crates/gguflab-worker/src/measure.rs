@@ -1,11 +1,12 @@
 //! Measures a workload in a context.
 
 use crate::channel::Output;
-use crate::prompt::Tokens;
+use crate::prompt;
 use gguflab_native::context::BatchToken;
 use gguflab_native::{Context, ContextSettings, Model, NativeError, usage};
 use gguflab_types::event::Phase;
 use gguflab_types::message::Message;
+use gguflab_types::prompt::Tokens;
 use gguflab_types::{Configuration, Protocol, Request, Sample, Workload, metric};
 use std::rc::Rc;
 use std::time::Instant;
@@ -124,7 +125,7 @@ fn prepare<'model>(
     let old = session.take();
     let tokens = match &old {
         Some(old) if old.tokens.are_of(&wanted.protocol) => Rc::clone(&old.tokens),
-        _ => Rc::new(Tokens::new(model, &wanted.protocol)?),
+        _ => Rc::new(prompt::tokens(model, &wanted.protocol)?),
     };
     let cached = vec![0; settings.sequences as usize];
     let workload = wanted.workload.clone();

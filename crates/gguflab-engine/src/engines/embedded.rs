@@ -5,10 +5,9 @@ mod worker;
 
 use crate::child::Program;
 use crate::engine::{Control, Engine, EngineError, EngineSpecification, Stop};
+use crate::engines::files;
 use crate::machine;
-use crate::subject::drop_page_cache;
 use crate::telemetry::{Watch, noisy};
-use gguflab_format::Model;
 use gguflab_types::event::{Level, Phase};
 use gguflab_types::knob::Scope;
 use gguflab_types::machine::Device;
@@ -169,7 +168,7 @@ impl Embedded {
         if self.worker.as_mut().is_some_and(Worker::is_dead) {
             self.worker = None;
         }
-        let bytes = model_bytes(job);
+        let bytes = files::bytes(&job.model);
         // GPU drivers reserve huge address spaces, so a limit would only get in their way.
         let limit = job.memory_limit.filter(|_| !gpu);
         if self.state.setup.numa != numa || self.state.setup.address_space.is_some() != limit.is_some() {
@@ -177,7 +176,7 @@ impl Embedded {
         }
         if job.protocol.reload && !job.protocol.cold && self.state.warmed.as_ref() != Some(&job.model) {
             // `load` is the time with the file in the page cache, the first time too.
-            warm(job, bytes, run.job.memory_limit);
+            files::warm(&job.model, job.memory_limit);
             self.state.warmed = Some(job.model.clone());
         }
         if job.protocol.cold {
@@ -211,29 +210,6 @@ fn busy_threads(configuration: &Configuration, default: u32) -> u32 {
 fn part(configuration: &Configuration, scope: Scope) -> Configuration {
     let knobs = KNOBS.iter().filter(|knob| knob.scope == scope);
     knobs.fold(Configuration::new(), |made, knob| made.with(knob.name, configuration.get(knob.name).clone()))
-}
-
-/// Reads the model once, so that the system keeps it in memory; a model that does not fit cannot be kept.
-fn warm(job: &Job, bytes: u64, memory: Option<u64>) {
-    if memory.is_some_and(|memory| bytes > memory) {
-        return;
-    }
-    for part in parts(job) {
-        // What cannot be read here, the worker cannot load either, and it says why.
-        let _ = std::fs::File::open(part).and_then(|mut file| std::io::copy(&mut file, &mut std::io::sink()));
-    }
-}
-
-fn model_bytes(job: &Job) -> u64 {
-    parts(job).iter().filter_map(|part| std::fs::metadata(part).ok()).map(|file| file.len()).sum()
-}
-
-/// The files of the model; just the named one when it cannot be read (the worker then says why).
-fn parts(job: &Job) -> Vec<PathBuf> {
-    match Model::open(&job.model) {
-        Ok(model) => model.files().map(|file| file.path.clone()).collect(),
-        Err(_) => vec![job.model.clone()],
-    }
 }
 
 /// One trial on its way.
@@ -282,10 +258,10 @@ impl<'a> Run<'a> {
     }
 
     fn make_cold(&mut self, job: &Job) -> Result<(), Ending> {
-        let dropped: Result<Vec<()>, String> = parts(job).iter().map(|part| drop_page_cache(part)).collect();
+        let dropped = files::drop_from_cache(&job.model);
         self.cold = dropped.is_ok();
         match dropped {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(reason) => {
                 self.tell(Event::Log(Level::Warning, format!("a cold load cannot be measured: {reason}")))
             }

@@ -6,12 +6,13 @@
 //! its `--help`.
 
 mod abilities;
-mod failure;
 mod output;
-mod process;
 
 use crate::child::{Program, Stream};
 use crate::engine::{Control, Engine, EngineError, EngineSpecification, Stop};
+use crate::engines::death;
+use crate::engines::foreign::{self, ask, beginning, content, now, version};
+use crate::engines::process::{self, Finished};
 use crate::telemetry::{Watch, ended_children, kernel_kills, noisy};
 use abilities::Abilities;
 use gguflab_types::event::{Level, Phase};
@@ -20,13 +21,8 @@ use gguflab_types::{
     Ending, EngineIdentity, Event, Job, MachineState, Outcome, Repetition, Request, Sample, metric,
 };
 use output::{Test, tests};
-use process::Finished;
-use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// How long `--help`, `--version` and `--list-devices` may take: GPU drivers start slowly.
-const QUESTION: Duration = Duration::from_secs(30);
+use std::path::Path;
+use std::time::Duration;
 
 /// Asks the program who it is.
 ///
@@ -34,17 +30,8 @@ const QUESTION: Duration = Duration::from_secs(30);
 /// When it is missing, cannot be started, or is no llama-bench.
 pub fn open(specification: &EngineSpecification) -> Result<Box<dyn Engine>, EngineError> {
     let name = specification.target.clone().unwrap_or_default();
-    let path = locate(Path::new(&name))?;
-    let plain = Program {
-        path: path.clone(),
-        arguments: Vec::new(),
-        environment: specification.environment.clone(),
-        wrapper: specification.wrapper.clone(),
-        library_paths: specification.library_paths.clone(),
-    };
-    // Started through the worker it ends even when this process is killed; without one it is a plain child.
-    let program =
-        if specification.worker.is_file() { plain.supervised(&specification.worker) } else { plain };
+    let path = foreign::locate(Path::new(&name), "llama-bench")?;
+    let program = foreign::program(specification, &path);
     let help = ask(&program, &name, "--help")?;
     let abilities = Abilities::read(&help).ok_or_else(|| EngineError::Unusable {
         program: name.clone(),
@@ -57,14 +44,7 @@ pub fn open(specification: &EngineSpecification) -> Result<Box<dyn Engine>, Engi
         true => version(&ask(&program, &name, "--version")?).unwrap_or_else(|| content(&path)),
         false => content(&path),
     };
-    let identity = EngineIdentity {
-        kind: "llama-bench".to_string(),
-        build,
-        backends: Vec::new(),
-        environment: specification.environment.clone(),
-        wrapper: specification.wrapper.clone(),
-        library_paths: specification.library_paths.iter().map(|path| path.display().to_string()).collect(),
-    };
+    let identity = foreign::identity("llama-bench", build, specification);
     Ok(Box::new(LlamaBench { program, name, abilities, identity }))
 }
 
@@ -103,7 +83,7 @@ impl Engine for LlamaBench {
             return Ok(Vec::new());
         }
         let text = ask(&self.program, &self.name, "--list-devices")?;
-        Ok(text.lines().filter_map(output::device).collect())
+        Ok(text.lines().filter_map(foreign::device).collect())
     }
 
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending {
@@ -154,7 +134,7 @@ impl LlamaBench {
         let (kills, children, watch) = (kernel_kills(), ended_children(), Watch::start(None));
         let started = now();
         let finished = process::run(program, deadline, run.stop, &mut |stream, line| {
-            (run.sink)(Event::Log(failure::level(stream, line), line.to_string()))
+            (run.sink)(Event::Log(death::level(stream, line), line.to_string()))
         });
         let finished = finished.map_err(|error| {
             Ending::new(Outcome::Crashed, format!("{} cannot be started any more: {error}", self.name))
@@ -162,7 +142,7 @@ impl LlamaBench {
         let cpu_time = children.zip(ended_children()).map(|(before, after)| after - before);
         let state = watch.finish(cpu_time, finished.duration.as_secs_f64());
         let killed_by_kernel = kills.zip(kernel_kills()).is_some_and(|(before, after)| after > before);
-        if let Some(ending) = failure::ending(&finished, killed_by_kernel, deadline) {
+        if let Some(ending) = death::of_run("llama-bench", &finished, killed_by_kernel, deadline) {
             return Err(ending);
         }
         run.tell_memory(started, &finished)?;
@@ -262,98 +242,9 @@ impl Run<'_> {
     }
 }
 
-/// Where the program is: the path itself, or found on PATH when it is a bare name.
-fn locate(name: &Path) -> Result<PathBuf, EngineError> {
-    let bare = name.components().count() == 1 && !name.exists();
-    let on_path = bare.then(|| std::env::var_os("PATH")).flatten().and_then(|paths| {
-        std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|path| path.is_file())
-    });
-    let path = on_path.unwrap_or_else(|| name.to_path_buf());
-    let failed = |source: std::io::Error, hint: &str| EngineError::Start {
-        program: name.display().to_string(),
-        source,
-        hint: hint.to_string(),
-    };
-    let facts = std::fs::metadata(&path).map_err(|error| {
-        failed(error, "give the path of llama-bench, as in --engine llama-bench=/path/to/llama-bench")
-    })?;
-    if facts.is_dir() {
-        let error = std::io::Error::from(std::io::ErrorKind::IsADirectory);
-        return Err(failed(error, "give the program in it"));
-    }
-    #[cfg(unix)]
-    if std::os::unix::fs::PermissionsExt::mode(&facts.permissions()) & 0o111 == 0 {
-        let error = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-        return Err(failed(error, "make it executable: chmod +x"));
-    }
-    Ok(path)
-}
-
-/// Both streams of the answer to a short question.
-fn ask(program: &Program, name: &str, question: &str) -> Result<String, EngineError> {
-    let arguments = program.arguments.iter().cloned().chain([question.into()]).collect();
-    let program = Program { arguments, ..program.clone() };
-    let finished = process::run(&program, QUESTION, &Stop::default(), &mut |_, _| Control::Continue);
-    let finished = finished.map_err(|source| EngineError::Start {
-        program: name.to_string(),
-        source,
-        hint: "is it built for this machine? try to run it by hand".to_string(),
-    })?;
-    let text = finished.text();
-    match failure::ending(&finished, false, QUESTION) {
-        // A version that does not know `--help` still prints its usage, and fails.
-        Some(ending) if ending.outcome != Outcome::Rejected => Err(EngineError::Unusable {
-            program: name.to_string(),
-            problem: format!("does not answer {question}: {}; try to run it by hand", ending.cause),
-        }),
-        _ => Ok(text),
-    }
-}
-
-/// `version: …` and `built with …`.
-fn version(text: &str) -> Option<String> {
-    let line = |start: &str| text.lines().map(str::trim).find(|line| line.starts_with(start));
-    let version = line("version:")?.trim_start_matches("version:").trim();
-    Some(match line("built with") {
-        Some(compiler) => format!("{version}, {compiler}"),
-        None => version.to_string(),
-    })
-}
-
-/// A program that does not tell its version is known by its content.
-fn content(path: &Path) -> String {
-    match std::fs::read(path) {
-        Ok(bytes) => {
-            let hash: String =
-                Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            format!("unknown version, sha256 {hash}…")
-        }
-        Err(_) => "unknown version".to_string(),
-    }
-}
-
-fn beginning(text: &str) -> String {
-    let line: String =
-        text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().chars().take(80).collect();
-    if line.is_empty() { String::new() } else { format!(" (it begins `{line}`)") }
-}
-
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
-}
-
 #[cfg(test)]
 mod unit_tests {
     use super::*;
-
-    #[test]
-    fn versions_are_one_line() {
-        let text =
-            "noise\nversion: 0.6.0-dev (build 11434, commit abc)\nbuilt with GNU 12.2.0 for Linux x86_64\n";
-        let expected = "0.6.0-dev (build 11434, commit abc), built with GNU 12.2.0 for Linux x86_64";
-        assert_eq!(version(text).as_deref(), Some(expected));
-        assert_eq!(version("usage: llama-bench"), None);
-    }
 
     #[test]
     fn a_test_of_both_counters_stands_for_neither_phase() {

@@ -2,7 +2,13 @@
 
 pub mod embedded;
 pub mod llama_bench;
+pub mod llama_server;
 pub mod simulated;
+
+mod death;
+mod files;
+mod foreign;
+mod process;
 
 /// Phrases by which ggml, CUDA, Vulkan and the C++ library say that memory ran out.
 const MEMORY: &[&str] = &[

@@ -26,7 +26,9 @@ struct Fixture {
 fn fixtures() -> Vec<Fixture> {
     let mut fixtures = vec![simulated("laptop"), simulated("hostile")];
     fixtures.extend(llama_bench_script());
-    fixtures.extend(real_llama_bench());
+    fixtures.extend(real_program("llama-bench", "GGUFLAB_LLAMA_BENCH"));
+    fixtures.extend(llama_server_script());
+    fixtures.extend(real_program("llama-server", "GGUFLAB_LLAMA_SERVER"));
     fixtures.extend(embedded());
     fixtures
 }
@@ -59,16 +61,40 @@ fn llama_bench_script() -> Option<Fixture> {
     None
 }
 
-/// The real one, where `GGUFLAB_LLAMA_BENCH` and `GGUFLAB_TEST_MODEL` name it and a model.
-fn real_llama_bench() -> Option<Fixture> {
-    let program = std::env::var("GGUFLAB_LLAMA_BENCH").ok()?;
+/// A script that behaves as llama-server does.
+#[cfg(unix)]
+fn llama_server_script() -> Option<Fixture> {
+    let folder = tempfile::tempdir().unwrap();
+    let program = crate::servers::write(&folder, "");
     let specification = EngineSpecification {
-        kind: "llama-bench".to_string(),
+        kind: "llama-server".to_string(),
+        target: Some(program.display().to_string()),
+        worker: worker(),
+        ..EngineSpecification::default()
+    };
+    Some(Fixture {
+        name: "llama-server script",
+        specification,
+        model: "m.gguf".into(),
+        _folder: Some(folder),
+    })
+}
+
+#[cfg(not(unix))]
+fn llama_server_script() -> Option<Fixture> {
+    None
+}
+
+/// One of llama.cpp's own programs, where a variable and `GGUFLAB_TEST_MODEL` name it and a model.
+fn real_program(kind: &'static str, variable: &str) -> Option<Fixture> {
+    let program = std::env::var(variable).ok()?;
+    let specification = EngineSpecification {
+        kind: kind.to_string(),
         target: Some(program),
         worker: worker(),
         ..EngineSpecification::default()
     };
-    Some(Fixture { name: "llama-bench", specification, model: test_model()?, _folder: None })
+    Some(Fixture { name: kind, specification, model: test_model()?, _folder: None })
 }
 
 /// llama.cpp in the worker, where `GGUFLAB_WORKER` names it; its model is the test model, or a small one of the

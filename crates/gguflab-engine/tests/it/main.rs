@@ -7,4 +7,8 @@ mod contract;
 #[cfg(unix)]
 mod llama_bench;
 #[cfg(unix)]
+mod llama_server;
+#[cfg(unix)]
 mod scripts;
+#[cfg(unix)]
+mod servers;

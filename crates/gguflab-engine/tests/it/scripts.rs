@@ -98,11 +98,16 @@ pub(crate) fn write(folder: &tempfile::TempDir, body: &str) -> PathBuf {
     write_plain(folder, &format!("{}{body}", HEAD.replace("FORMATS", formats)))
 }
 
-/// Writes any script.
+/// Writes any script in the place of llama-bench.
 pub(crate) fn write_plain(folder: &tempfile::TempDir, text: &str) -> PathBuf {
-    let path = folder.path().join("llama-bench");
+    write_named(folder, "llama-bench", text)
+}
+
+/// Writes any script.
+pub(crate) fn write_named(folder: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
     // Written under another name first: a file that some forked process still holds open for writing cannot be run.
-    let beside = folder.path().join("llama-bench.new");
+    let beside = folder.path().join(format!("{name}.new"));
     std::fs::write(&beside, text).unwrap();
     std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::rename(&beside, &path).unwrap();

@@ -34,6 +34,20 @@ pub const RULES: &[Rule] = &[
                 || !configuration.is_word("split-mode", &["none"])
         },
     },
+    Rule {
+        statement: "a draft model is used only with a speculation that drafts: set speculation=draft-simple",
+        holds: |configuration, _| {
+            *configuration.get("draft-model") == Value::Auto
+                || configuration.get("speculation").starts_with("draft-")
+        },
+    },
+    Rule {
+        statement: "speculation=draft-simple needs a draft-model",
+        holds: |configuration, _| {
+            *configuration.get("draft-model") != Value::Auto
+                || !configuration.is_word("speculation", &["draft-simple"])
+        },
+    },
 ];
 
 fn ubatch_within_batch(configuration: &Configuration, facts: &Facts) -> bool {

@@ -5,6 +5,19 @@ use crate::value::Value;
 
 /// Types that a KV cache may have; everything but f32, f16 and bf16 is quantised.
 const CACHE_TYPES: &[&str] = &["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"];
+/// Ways of guessing tokens ahead, as `--spec-type` of llama-server takes them.
+const SPECULATIONS: &[&str] = &[
+    "draft-simple",
+    "draft-eagle3",
+    "draft-mtp",
+    "draft-dflash",
+    "draft-dspark",
+    "ngram-simple",
+    "ngram-map-k",
+    "ngram-map-k4v",
+    "ngram-mod",
+    "ngram-cache",
+];
 const ANY: i64 = i32::MAX as i64;
 
 /// What most rows share.
@@ -214,6 +227,77 @@ pub const KNOBS: &[Knob] = &[
         help: "placement of threads on NUMA nodes",
         ..BASE
     },
+    Knob {
+        name: "parallel",
+        domain: Domain::Integer(1, 1024),
+        scope: Scope::Process,
+        condition: Condition::Server,
+        server_flag: Flag::Value("--parallel"),
+        default: |facts| whole(facts.concurrency),
+        // More slots than requests at once would only take memory.
+        candidates: |facts| halvings(facts.concurrency),
+        ordered: true,
+        help: "slots of a server: requests beyond them wait",
+        ..BASE
+    },
+    Knob {
+        name: "kv-unified",
+        scope: Scope::Process,
+        condition: Condition::Server,
+        server_flag: Flag::Pair("--kv-unified", "--no-kv-unified"),
+        default: |_| Value::Switch(false),
+        candidates: of_several,
+        help: "one cache for all slots of a server instead of one for each",
+        ..BASE
+    },
+    Knob {
+        name: "continuous-batching",
+        scope: Scope::Process,
+        condition: Condition::Server,
+        server_flag: Flag::Pair("--cont-batching", "--no-cont-batching"),
+        default: |_| Value::Switch(true),
+        candidates: of_several,
+        help: "let a request join a server's batch while others are generated",
+        ..BASE
+    },
+    Knob {
+        name: "speculation",
+        domain: Domain::Word(SPECULATIONS),
+        scope: Scope::Process,
+        condition: Condition::Server,
+        server_flag: Flag::Value("--spec-type"),
+        help: "how a server guesses tokens ahead; draft-simple needs draft-model",
+        ..BASE
+    },
+    Knob {
+        name: "draft-model",
+        domain: Domain::Text("the path of a small GGUF model with the same vocabulary"),
+        scope: Scope::Process,
+        condition: Condition::Server,
+        server_flag: Flag::Value("--spec-draft-model"),
+        help: "the model that guesses tokens ahead",
+        ..BASE
+    },
+    Knob {
+        name: "draft-max",
+        domain: Domain::Integer(0, 1024),
+        scope: Scope::Process,
+        condition: Condition::Server,
+        server_flag: Flag::Value("--spec-draft-n-max"),
+        ordered: true,
+        help: "most tokens that a draft model guesses at once",
+        ..BASE
+    },
+    Knob {
+        name: "draft-min",
+        domain: Domain::Integer(0, 1024),
+        scope: Scope::Process,
+        condition: Condition::Server,
+        server_flag: Flag::Value("--spec-draft-n-min"),
+        ordered: true,
+        help: "fewest guessed tokens that are worth a check",
+        ..BASE
+    },
 ];
 
 fn whole(number: u32) -> Value {
@@ -265,6 +349,19 @@ fn layer_counts(facts: &Facts) -> Vec<Value> {
     counts.pop();
     counts.insert(0, Value::Auto);
     counts
+}
+
+/// The number itself, half of it, a quarter, down to one; nothing when there is only one.
+fn halvings(of: u32) -> Vec<Value> {
+    let mut counts: Vec<u32> =
+        std::iter::successors(Some(of), |count| (*count > 1).then(|| count / 2)).collect();
+    counts.reverse();
+    if counts.len() < 2 { Vec::new() } else { counts.into_iter().map(whole).collect() }
+}
+
+/// On and off where several requests run at once.
+fn of_several(facts: &Facts) -> Vec<Value> {
+    if facts.concurrency > 1 { switch() } else { Vec::new() }
 }
 
 fn quarters(of: u32) -> Vec<Value> {

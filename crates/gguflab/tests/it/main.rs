@@ -15,4 +15,6 @@ mod killed;
 #[cfg(unix)]
 mod llama_bench;
 #[cfg(unix)]
+mod llama_server;
+#[cfg(unix)]
 mod processes;

@@ -3,7 +3,6 @@
 //! Columns are found by name, never by place; lines of other programs and logs around and between are passed over.
 //! A row is told from others of its phase by its numbers of tokens, never by being the largest.
 
-use gguflab_types::machine::Device;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -43,24 +42,6 @@ pub(super) fn tests(lines: &[String]) -> Vec<Test> {
         return tests;
     }
     rows(lines).iter().filter_map(test_of_row).collect()
-}
-
-/// A line of `--list-devices`: `  CUDA0: NVIDIA Example (24564 MiB, 23000 MiB free)`.
-pub(super) fn device(line: &str) -> Option<Device> {
-    let (name, rest) = line.trim().split_once(": ")?;
-    let (description, sizes) = rest.rsplit_once(" (")?;
-    let (total, free) = sizes.strip_suffix(" free)")?.split_once(", ")?;
-    let bytes = |text: &str| text.strip_suffix(" MiB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 20);
-    // Libraries for the processor (BLAS, AMX) are listed too, without memory of their own.
-    let total = bytes(total)?;
-    Some(Device {
-        name: name.to_string(),
-        description: description.to_string(),
-        memory_total: total,
-        memory_free: bytes(free)?,
-        driver: None,
-        gpu: total > 0 && !["BLAS", "AMX", "RPC"].iter().any(|library| name.starts_with(library)),
-    })
 }
 
 /// JSON objects: one on a line, or spread over lines as elements of an array. An array that was cut off keeps the
@@ -309,16 +290,5 @@ mod unit_tests {
         assert_eq!(read(&logged).len(), 2);
         let logged = format!("a, b, c\n{}", recorded!("b11434-csv"));
         assert_eq!(read(&logged).len(), 2);
-    }
-
-    #[test]
-    fn devices_are_told_from_remarks_and_libraries() {
-        let card = device("  CUDA0: NVIDIA Example (X) (24564 MiB, 23000 MiB free)").unwrap();
-        assert_eq!((card.name.as_str(), card.description.as_str()), ("CUDA0", "NVIDIA Example (X)"));
-        assert_eq!((card.memory_total, card.memory_free, card.gpu), (24564 << 20, 23000 << 20, true));
-        assert_eq!(device("  BLAS: OpenBLAS (0 MiB, 0 MiB free)").map(|device| device.gpu), Some(false));
-        for line in ["Available devices:", "  (none)", "", "x: y (1 MiB)"] {
-            assert_eq!(device(line), None, "{line}");
-        }
     }
 }

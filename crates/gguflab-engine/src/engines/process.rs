@@ -51,7 +51,7 @@ impl Finished {
 
     /// How its output begins, for a message.
     pub(super) fn beginning(&self) -> String {
-        super::beginning(&self.text())
+        super::foreign::beginning(&self.text())
     }
 }
 

@@ -1,34 +1,57 @@
-//! How a process of llama-bench ended.
+//! How a process of a program that is not ours ended.
 
 use super::process::{EndedBy, Finished};
 use crate::child::{Stream, signal_of};
 use crate::engines::is_memory;
 use gguflab_types::event::Level;
 use gguflab_types::{Ending, Outcome};
+use std::process::ExitStatus;
 use std::time::Duration;
 
-/// Phrases by which llama-bench refuses an argument; the flag stands behind them.
-const REFUSALS: &[&str] = &["error: invalid parameter for argument:", "error: unknown argument:"];
+/// Phrases by which llama.cpp's tools refuse an argument; the flag stands behind them.
+const REFUSALS: &[&str] = &[
+    "error: invalid parameter for argument:",
+    "error: unknown argument:",
+    "error: invalid argument:",
+    "error while handling argument",
+];
+/// Phrases after which a failure is the fault of model or settings.
+const REJECTIONS: &[&str] =
+    &["failed to load model", "failed to create context", "exiting due to model loading error"];
 /// Lines of standard error that a cause is made of, at most.
 const LINES: usize = 4;
 
-/// How it ended, `None` when it ended well.
-pub(super) fn ending(finished: &Finished, killed_by_kernel: bool, deadline: Duration) -> Option<Ending> {
+/// How a process that was run to its end ended, `None` when it ended well.
+pub(super) fn of_run(
+    program: &str,
+    finished: &Finished,
+    killed_by_kernel: bool,
+    deadline: Duration,
+) -> Option<Ending> {
     match &finished.ended_by {
-        EndedBy::Stop => return Some(Ending::new(Outcome::Cancelled, "stopped by the user")),
+        EndedBy::Stop => Some(Ending::new(Outcome::Cancelled, "stopped by the user")),
         EndedBy::Deadline => {
-            let cause = format!("llama-bench ran longer than {:.1} s", deadline.as_secs_f64());
-            return Some(Ending::new(Outcome::TimedOut, cause));
+            let cause = format!("{program} ran longer than {:.1} s", deadline.as_secs_f64());
+            Some(Ending::new(Outcome::TimedOut, cause))
         }
-        EndedBy::Sink(ending) => return Some(ending.clone()),
-        EndedBy::Itself => {}
+        EndedBy::Sink(ending) => Some(ending.clone()),
+        EndedBy::Itself => {
+            of_status(program, finished.status?, &finished.lines(Stream::Error), killed_by_kernel)
+        }
     }
-    let status = finished.status?;
+}
+
+/// What an exit status and what was said before it mean, `None` when it ended well.
+pub(super) fn of_status(
+    program: &str,
+    status: ExitStatus,
+    lines: &[String],
+    killed_by_kernel: bool,
+) -> Option<Ending> {
     if status.success() {
         return None;
     }
-    let lines = finished.lines(Stream::Error);
-    let words = last_words(&lines);
+    let words = last_words(lines);
     if killed_by_kernel && signal_of(status) == Some(9) {
         let cause = "killed by the kernel for want of memory: use a smaller model, context or batch";
         return Some(Ending::new(Outcome::OutOfMemory, cause));
@@ -36,8 +59,8 @@ pub(super) fn ending(finished: &Finished, killed_by_kernel: bool, deadline: Dura
     if lines.iter().any(|line| is_memory(line)) {
         return Some(Ending::new(Outcome::OutOfMemory, words));
     }
-    if let Some(flag) = refused(&lines) {
-        return Some(Ending::new(Outcome::Rejected, format!("llama-bench refuses the argument `{flag}`")));
+    if let Some(flag) = refused(lines) {
+        return Some(Ending::new(Outcome::Rejected, format!("{program} refuses the argument `{flag}`")));
     }
     if let Some(signal) = signal_of(status) {
         return Some(Ending::new(
@@ -46,12 +69,11 @@ pub(super) fn ending(finished: &Finished, killed_by_kernel: bool, deadline: Dura
         ));
     }
     let code = status.code().unwrap_or(-1);
-    let refused = ["failed to load model", "failed to create context"];
-    let outcome = match lines.iter().any(|line| refused.iter().any(|phrase| line.contains(phrase))) {
+    let outcome = match lines.iter().any(|line| REJECTIONS.iter().any(|phrase| line.contains(phrase))) {
         true => Outcome::Rejected,
         false => Outcome::Crashed,
     };
-    let cause = if words.is_empty() { format!("llama-bench ended with code {code}") } else { words };
+    let cause = if words.is_empty() { format!("{program} ended with code {code}") } else { words };
     Some(Ending::new(outcome, cause))
 }
 
@@ -73,7 +95,7 @@ fn refused(lines: &[String]) -> Option<&str> {
 }
 
 /// The last lines that say something is wrong; else just the last ones.
-fn last_words(lines: &[String]) -> String {
+pub(super) fn last_words(lines: &[String]) -> String {
     let spoken = |line: &&String| !line.trim().is_empty();
     let wrong = |line: &&String| level(Stream::Error, line) == Level::Error || is_memory(line);
     let mut words: Vec<&str> = lines.iter().filter(spoken).filter(wrong).map(|line| line.trim()).collect();
@@ -121,6 +143,7 @@ mod tests {
         let code = |code: i32| code << 8;
         for (raw, errors, kernel, outcome, cause) in [
             (code(1), "error: invalid parameter for argument: -zz", false, Outcome::Rejected, "`-zz`"),
+            (code(1), "error: invalid argument: --new-flag", false, Outcome::Rejected, "`--new-flag`"),
             (
                 code(1),
                 "llama_model_load: error loading model: bad magic\nllama_bench: error: failed to load model 'm'",
@@ -152,10 +175,11 @@ mod tests {
             (9, "", false, Outcome::Crashed, "from outside"),
             (code(3), "", false, Outcome::Crashed, "code 3"),
         ] {
-            let ending = ending(&finished(raw, errors), kernel, Duration::from_secs(9)).unwrap();
+            let ending =
+                of_run("llama-bench", &finished(raw, errors), kernel, Duration::from_secs(9)).unwrap();
             assert_eq!(ending.outcome, outcome, "{ending:?}");
             assert!(ending.cause.contains(cause), "{ending:?}");
         }
-        assert_eq!(ending(&finished(0, "error: only talk"), false, Duration::from_secs(9)), None);
+        assert_eq!(of_run("x", &finished(0, "error: only talk"), false, Duration::from_secs(9)), None);
     }
 }
