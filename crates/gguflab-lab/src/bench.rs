@@ -8,6 +8,7 @@ use gguflab_types::{
     Configuration, Deadlines, Outcome, Protocol, Purpose, Repetition, Subject, Trial, Workload,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Version of [`Record`]; raised when old readers would misread a new file.
@@ -112,6 +113,7 @@ fn visit(
         round: number,
         ending: Some(ending),
         repetitions,
+        intermediates: BTreeMap::new(),
         started,
         duration: Some(duration),
     }

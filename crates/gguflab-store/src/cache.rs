@@ -1,6 +1,8 @@
 //! Reading trials. Finished ones never change, so each is read once; only running ones are read again.
 
 use crate::error::StoreError;
+use crate::intermediate;
+use crate::number;
 use crate::samples;
 use crate::session::{Session, column, damaged, from_json, json_column, to_json};
 use crate::space::{self, Parameter};
@@ -47,6 +49,7 @@ impl Cache {
         let rows = session.rows(query.bind(study.0).bind(known.highest).bind(changed))?;
         let mut found = rows.iter().map(|row| read_trial(session, row)).collect::<Result<Vec<_>, _>>()?;
         read_repetitions(session, &mut found)?;
+        read_intermediates(session, &mut found)?;
         for other in found.iter_mut().filter(|found| !found.own && found.state != "WAITING") {
             read_other(session, known, other)?;
         }
@@ -123,6 +126,7 @@ fn read_trial(session: &Session, row: &SqliteRow) -> Result<Found, StoreError> {
         round: round.unwrap_or(0),
         ending: ending(session, row, &state)?,
         repetitions: Vec::new(),
+        intermediates: BTreeMap::new(),
         started: column(session, row, "started")?,
         duration: column(session, row, "duration")?,
     };
@@ -170,6 +174,15 @@ fn read_repetitions(session: &mut Session, found: &mut [Found]) -> Result<(), St
     Ok(())
 }
 
+fn read_intermediates(session: &mut Session, found: &mut [Found]) -> Result<(), StoreError> {
+    let ids: Vec<i64> = found.iter().map(|found| found.id).collect();
+    let mut read = intermediate::read(session, &ids)?;
+    for found in found {
+        found.trial.intermediates = read.remove(&found.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
 fn read_repetition(session: &Session, row: &SqliteRow) -> Result<Repetition, StoreError> {
     let packed: &[u8] = column(session, row, "samples")?;
     let started: Option<f64> = column(session, row, "started")?;
@@ -212,11 +225,11 @@ fn read_values(session: &mut Session, known: &Known, found: &Found) -> Result<Ve
     let mut samples = Vec::new();
     for row in &session.rows(sqlx::query(query).bind(found.id))? {
         let objective: u32 = column(session, row, "objective")?;
-        let number: Option<f64> = column(session, row, "value")?;
         let kind: &str = column(session, row, "value_type")?;
-        let infinite = if kind == "INF_NEG" { f64::NEG_INFINITY } else { f64::INFINITY };
+        let value = number::read(column(session, row, "value")?, kind)
+            .ok_or_else(|| damaged(session, format!("a value is of type `{kind}`")))?;
         if let Some(objective) = known.objectives.get(objective as usize) {
-            samples.push(Sample::one(objective.metric.as_str(), number.unwrap_or(infinite)));
+            samples.push(Sample::one(objective.metric.as_str(), value));
         }
     }
     if samples.is_empty() {

@@ -28,7 +28,9 @@
 mod attribute;
 mod cache;
 mod error;
+mod intermediate;
 mod log;
+mod number;
 mod open;
 mod samples;
 mod session;

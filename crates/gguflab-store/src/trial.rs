@@ -2,6 +2,8 @@
 
 use crate::cache::Cache;
 use crate::error::StoreError;
+use crate::intermediate;
+use crate::number;
 use crate::samples;
 use crate::session::{Session, column, to_json};
 use crate::space::{self, Parameter};
@@ -95,8 +97,9 @@ impl Store {
     /// Ends a running trial. From then on it never changes.
     ///
     /// `values` has one value for each objective; it counts for `measured` and `pruned` trials. A `measured` trial
-    /// without values (or with one that is no number) is kept as such, but is FAIL for Optuna. `duration` is in
-    /// seconds of wall time.
+    /// without values (or with one that is no number) is kept as such, but is FAIL for Optuna. A `pruned` trial
+    /// without values gets its last intermediate value, as in Optuna, where the study has one objective.
+    /// `duration` is in seconds of wall time.
     ///
     /// # Errors
     /// The trial has ended already, there are more or fewer values than objectives, or the file cannot be written.
@@ -183,13 +186,15 @@ pub(crate) fn finish(
         .bind(duration)
         .bind(attributes(session, &[("outcome", outcome), ("cause", &ending.cause)])?);
     session.run(statement)?;
-    if state != "FAIL" {
-        insert_values(session, trial, values.unwrap_or_default())?;
+    match (state, values) {
+        ("FAIL", _) => {}
+        ("PRUNED", None) => intermediate::last_as_value(session, trial)?,
+        (_, values) => insert_values(session, trial, values.unwrap_or_default())?,
     }
     Ok(ended)
 }
 
-fn expect_running(session: &Session, trial: &TrialHandle, changed: u64) -> Result<(), StoreError> {
+pub(crate) fn expect_running(session: &Session, trial: &TrialHandle, changed: u64) -> Result<(), StoreError> {
     match changed {
         0 => Err(StoreError::NotRunning { path: session.path.clone(), number: trial.number }),
         _ => Ok(()),
@@ -236,15 +241,10 @@ fn describe(
     session.run(statement).map(|_| ())
 }
 
-/// Optuna keeps an infinite value as a type without a number.
 fn insert_values(session: &mut Session, trial: i64, values: &[f64]) -> Result<(), StoreError> {
     let query = "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?1, ?2, ?3, ?4)";
     for (objective, &value) in (0_i64..).zip(values) {
-        let (number, kind) = match value {
-            f64::INFINITY => (None, "INF_POS"),
-            f64::NEG_INFINITY => (None, "INF_NEG"),
-            finite => (Some(finite), "FINITE"),
-        };
+        let (number, kind) = number::written(value);
         session.run(sqlx::query(query).bind(trial).bind(objective).bind(number).bind(kind))?;
     }
     Ok(())

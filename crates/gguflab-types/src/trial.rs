@@ -4,6 +4,7 @@ use crate::configuration::Configuration;
 use crate::outcome::Ending;
 use crate::sample::Repetition;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Why a trial was run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,6 +65,9 @@ pub struct Trial {
     pub ending: Option<Ending>,
     /// What was measured.
     pub repetitions: Vec<Repetition>,
+    /// The objective as it was seen on the way, by step (for a pruner); the first objective where there are several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub intermediates: BTreeMap<u32, f64>,
     /// Start in seconds since 1970 (UTC).
     pub started: f64,
     /// Wall seconds from start to end; `None` while it runs.

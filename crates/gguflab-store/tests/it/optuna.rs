@@ -73,6 +73,34 @@ fn outcomes_become_states_and_values() {
 }
 
 #[test]
+fn a_pruned_trial_ends_with_its_last_intermediate_value() {
+    let cases: [(&[(u32, f64)], usize, &[&str]); 5] = [
+        (&[(0, 3.0), (2, 1.5), (1, 2.0)], 1, &["1.5 FINITE"]),
+        (&[(0, 3.0), (1, f64::NEG_INFINITY)], 1, &["- INF_NEG"]),
+        (&[(0, 3.0), (1, f64::NAN)], 1, &[]),
+        (&[], 1, &[]),
+        (&[(0, 3.0)], 2, &[]),
+    ];
+    for (steps, count, expected) in cases {
+        let (_folder, path) = place();
+        let mut store = Store::open(&path).unwrap();
+        let objective = Objective { metric: "decode".into(), direction: Direction::Higher };
+        let new = NewStudy { objectives: vec![objective; count], ..new_study("pruned") };
+        let study = store.create_study(&new).unwrap();
+        let trial = begin(&mut store, study, 1);
+        for (step, value) in steps {
+            store.append_intermediate(&trial, *step, *value).unwrap();
+        }
+        store.finish_trial(&trial, &Ending::new(Outcome::Pruned, "cannot win"), None, 1.0).unwrap();
+        let values = "SELECT COALESCE(value, '-') || ' ' || value_type FROM trial_values";
+        assert_eq!(texts(&path, values), expected, "{steps:?}");
+        let kept =
+            texts(&path, "SELECT intermediate_value_type FROM trial_intermediate_values ORDER BY step");
+        assert_eq!(kept.len(), steps.len());
+    }
+}
+
+#[test]
 fn parameters_times_and_names_are_as_optuna_writes_them() {
     let (_folder, path) = place();
     let mut store = Store::open(&path).unwrap();

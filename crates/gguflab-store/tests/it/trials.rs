@@ -72,6 +72,7 @@ fn what_has_ended_never_changes() {
         store.append_repetition(&trial, &repetition(0)),
         store.append_log(&trial, "late"),
         store.heartbeat(&trial),
+        store.append_intermediate(&trial, 0, 1.0),
         store.finish_trial(&trial, &Ending::measured(), Some(&[1.0]), 1.0),
     ];
     for attempt in attempts {
@@ -114,6 +115,23 @@ fn numbers_that_are_no_numbers_survive() {
         repetition.values("").iter().map(|value| value.to_bits()).collect::<Vec<_>>()
     };
     assert_eq!(bits(read), bits(&strange));
+}
+
+#[test]
+fn intermediate_values_come_back_by_step() {
+    let (_folder, path) = place();
+    let (mut store, study) = store_with_study(&path);
+    let mut other = Store::open(&path).unwrap();
+    let trial = begin(&mut store, study, 1);
+    for (step, value) in [(0, 4.0), (7, f64::INFINITY), (3, 2.0), (0, 5.0)] {
+        store.append_intermediate(&trial, step, value).unwrap();
+        let seen = &other.trials(study).unwrap()[0].intermediates;
+        assert_eq!(seen.get(&step), Some(&value), "seen while it runs");
+    }
+    let expected = [(0, 5.0), (3, 2.0), (7, f64::INFINITY)].into_iter().collect();
+    assert_eq!(store.trial(study, 0).unwrap().unwrap().intermediates, expected);
+    let whole = serde_json::to_value(&store.trials(study).unwrap()[0]).unwrap();
+    assert_eq!(whole["intermediates"]["3"], 2.0);
 }
 
 #[test]
