@@ -140,7 +140,8 @@ fn cached_file(name: &str, bytes: u64, sum: &str, make: impl FnOnce(&Path) -> Re
     Ok(target)
 }
 
-fn refuse_when_offline(target: &Path) -> Result<()> {
+/// An error that says what is missing, where nothing may be fetched.
+pub fn refuse_when_offline(target: &Path) -> Result<()> {
     if offline() {
         bail!("{} is not in the cache and GGUFLAB_OFFLINE=1 forbids to fetch it", target.display());
     }

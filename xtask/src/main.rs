@@ -9,6 +9,7 @@ mod fetch;
 mod install;
 mod peer;
 mod platforms;
+mod python;
 mod setup;
 mod test;
 mod tools;

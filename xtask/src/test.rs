@@ -1,7 +1,7 @@
-//! `cargo xtask test`: all tests of the project, on a real model and beside a real llama-bench and llama-server.
+//! `cargo xtask test`: all tests of the project, on a real model, beside real llama.cpp tools and a real Optuna.
 
 use crate::setup::{self, BuildEnvironment};
-use crate::{command, fetch, peer};
+use crate::{command, fetch, peer, python};
 use anyhow::Result;
 use std::ffi::OsString;
 
@@ -41,6 +41,9 @@ fn variables(environment: &BuildEnvironment) -> Result<Vec<(&'static str, OsStri
     if let Some(folder) = fetch::or_go_without(peer::build(environment, &peers.map(|(target, _)| target)))? {
         let program = |target: &str| OsString::from(folder.join(command::executable(target)));
         variables.extend(peers.map(|(target, variable)| (variable, program(target))));
+    }
+    if let Some(interpreter) = fetch::or_go_without(python::interpreter())? {
+        variables.push(("GGUFLAB_PYTHON", interpreter.into()));
     }
     Ok(variables)
 }

@@ -114,6 +114,7 @@ fn visit(
         ending: Some(ending),
         repetitions,
         intermediates: BTreeMap::new(),
+        told: Vec::new(),
         started,
         duration: Some(duration),
     }

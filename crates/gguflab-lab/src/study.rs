@@ -7,7 +7,7 @@ use gguflab_search::{Budget, Choice, SearchError, Space, TunePlan, Visit};
 use gguflab_store::Objective as StoredObjective;
 use gguflab_store::{NewStudy, Store, StoreError, Study};
 use gguflab_types::knob::{self, Facts};
-use gguflab_types::{Configuration, Outcome, Protocol, Trial, Workload};
+use gguflab_types::{Configuration, Outcome, Protocol, Purpose, Trial, Workload};
 use serde::{Deserialize, Serialize};
 
 /// Version of [`StudySettings`]; raised when an older program would misread them.
@@ -204,24 +204,40 @@ impl OpenStudy {
     /// What the search sees of the trials.
     #[must_use]
     pub fn visits(&self, trials: &[Trial]) -> Vec<Visit> {
-        trials.iter().map(|trial| Visit::of(trial, self.cost(trial))).collect()
+        trials.iter().filter_map(|trial| self.visit(trial)).collect()
     }
 
-    /// The objective of a trial in its own unit; `None` when it was not measured.
+    /// A trial of another program counts once it has ended, if its configuration can be run here.
+    fn visit(&self, trial: &Trial) -> Option<Visit> {
+        let mut visit = Visit::of(trial, self.cost(trial));
+        if trial.purpose == Purpose::Foreign {
+            trial.ending.as_ref()?;
+            visit.configuration = visit.configuration.checked(self.plan.space.facts()).ok()?;
+        }
+        Some(visit)
+    }
+
+    /// The objective of a trial in its own unit, from its samples or as another program told it; `None` when it was not
+    /// measured.
     #[must_use]
     pub fn value(&self, trial: &Trial) -> Option<f64> {
         let measured = trial.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Measured);
-        self.objective.value(&trial.repetitions, &self.settings.workload).filter(|_| measured)
+        let value = match trial.purpose {
+            Purpose::Foreign => trial.told.first().copied(),
+            _ => self.objective.value(&trial.repetitions, &self.settings.workload),
+        };
+        value.filter(|_| measured)
     }
 
     fn cost(&self, trial: &Trial) -> Option<f64> {
         self.value(trial).map(|value| self.objective.to_cost(value))
     }
 
-    /// Seconds that the trials took, all workers together; what the time budget counts.
+    /// Seconds that our trials took, all workers together; what the time budget counts.
     #[must_use]
     pub fn elapsed(trials: &[Trial]) -> f64 {
-        trials.iter().filter_map(|trial| trial.duration).sum()
+        let ours = trials.iter().filter(|trial| trial.purpose != Purpose::Foreign);
+        ours.filter_map(|trial| trial.duration).sum()
     }
 }
 

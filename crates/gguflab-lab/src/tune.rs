@@ -126,7 +126,7 @@ fn hand_out(store: &mut Store, study: &OpenStudy) -> Result<Handed, StoreError> 
         let visits = study.visits(trials);
         match next(&study.plan, &visits, OpenStudy::elapsed(trials)) {
             Step::Visit { configuration, purpose, round } => {
-                let new = NewTrial { configuration, purpose, round };
+                let new = NewTrial { configuration, purpose, round, meant: Configuration::new() };
                 begun = Some((new.clone(), stage(&study.plan, &visits)));
                 Some(new)
             }

@@ -52,7 +52,7 @@ fn write(path: &Path) -> Result<(), StoreError> {
         let threads = THREADS[round as usize % THREADS.len()];
         let mut choose = |_: &[_]| {
             let configuration = Configuration::new().with("threads", Value::Integer(threads));
-            Some(NewTrial { configuration, purpose: Purpose::Search, round })
+            Some(NewTrial { configuration, purpose: Purpose::Search, round, meant: Configuration::new() })
         };
         let Some(trial) = store.begin_trial(study, &mut choose)? else { continue };
         for index in 0..3 {

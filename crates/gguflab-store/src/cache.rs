@@ -1,13 +1,13 @@
 //! Reading trials. Finished ones never change, so each is read once; only running ones are read again.
 
 use crate::error::StoreError;
+use crate::foreign;
 use crate::intermediate;
-use crate::number;
 use crate::samples;
 use crate::session::{Session, column, damaged, from_json, json_column, to_json};
-use crate::space::{self, Parameter};
+use crate::space::Parameter;
 use crate::study::{Objective, StudyId};
-use gguflab_types::{Configuration, Ending, Outcome, Purpose, Repetition, Sample, Trial, Value};
+use gguflab_types::{Ending, Outcome, Purpose, Repetition, Trial, Value};
 use sqlx::sqlite::SqliteRow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,10 @@ pub(crate) struct Cache {
 
 /// What is known of one study.
 struct Known {
+    space: Vec<(String, Vec<Value>)>,
     parameters: Vec<Parameter>,
+    /// Parameters of other programs with their distributions, as far as they were looked at.
+    seen: BTreeSet<(String, String)>,
     objectives: Vec<Objective>,
     /// Ids of `trials`, in the same order.
     ids: Vec<i64>,
@@ -50,9 +53,7 @@ impl Cache {
         let mut found = rows.iter().map(|row| read_trial(session, row)).collect::<Result<Vec<_>, _>>()?;
         read_repetitions(session, &mut found)?;
         read_intermediates(session, &mut found)?;
-        for other in found.iter_mut().filter(|found| !found.own && found.state != "WAITING") {
-            read_other(session, known, other)?;
-        }
+        read_others(session, study, known, &mut found)?;
         for found in found {
             known.put(found);
         }
@@ -101,7 +102,9 @@ fn first_look(session: &mut Session, study: StudyId) -> Result<Known, StoreError
     };
     let space: Vec<(String, Vec<Value>)> = json_column(session, &row, "space")?;
     Ok(Known {
-        parameters: space::parameters(&space).map_err(|reason| damaged(session, reason))?,
+        parameters: foreign::parameters(session, study, &space)?,
+        space,
+        seen: BTreeSet::new(),
         objectives: json_column(session, &row, "objectives")?,
         ids: Vec::new(),
         trials: Vec::new(),
@@ -122,11 +125,12 @@ fn read_trial(session: &Session, row: &SqliteRow) -> Result<Found, StoreError> {
     let trial = Trial {
         number: column(session, row, "number")?,
         configuration: configuration.transpose()?.unwrap_or_default(),
-        purpose: purpose.transpose()?.unwrap_or(Purpose::Search),
+        purpose: purpose.transpose()?.unwrap_or(Purpose::Foreign),
         round: round.unwrap_or(0),
         ending: ending(session, row, &state)?,
         repetitions: Vec::new(),
         intermediates: BTreeMap::new(),
+        told: Vec::new(),
         started: column(session, row, "started")?,
         duration: column(session, row, "duration")?,
     };
@@ -145,7 +149,8 @@ fn ending(session: &Session, row: &SqliteRow, state: &str) -> Result<Option<Endi
         "RUNNING" | "WAITING" => None,
         "COMPLETE" => Some(Ending::new(Outcome::Measured, "ended by another program")),
         "PRUNED" => Some(Ending::new(Outcome::Pruned, "ended by another program")),
-        _ => Some(Ending::new(Outcome::Cancelled, "marked as failed by another program")),
+        "FAIL" => Some(Ending::new(Outcome::Cancelled, "marked as failed by another program")),
+        other => return Err(damaged(session, format!("a trial is in state `{other}`"))),
     })
 }
 
@@ -199,42 +204,36 @@ fn read_repetition(session: &Session, row: &SqliteRow) -> Result<Repetition, Sto
     })
 }
 
-/// A trial that another program added to one of our studies: its parameters are its configuration, and its
-/// objective values are all that is known of it, as one repetition.
-fn read_other(session: &mut Session, known: &Known, found: &mut Found) -> Result<(), StoreError> {
-    let query = "SELECT param_name, param_value, distribution_json FROM trial_params WHERE trial_id = ?1";
-    let mut configuration = Configuration::new();
-    for row in &session.rows(sqlx::query(query).bind(found.id))? {
-        let name: &str = column(session, row, "param_name")?;
-        let number: f64 = column(session, row, "param_value")?;
-        let distribution: &str = column(session, row, "distribution_json")?;
-        let value =
-            space::setting(&known.parameters, session, name, number, distribution).ok_or_else(|| {
-                damaged(session, format!("parameter {name} of trial {} is no setting", found.trial.number))
-            })?;
-        configuration = configuration.with(name, value);
+/// The trials that other programs added: their parameters are their configurations, and their objective values are all
+/// that is known of them.
+fn read_others(
+    session: &mut Session,
+    study: StudyId,
+    known: &mut Known,
+    found: &mut [Found],
+) -> Result<(), StoreError> {
+    let mut others: Vec<&mut Found> =
+        found.iter_mut().filter(|found| !found.own && found.state != "WAITING").collect();
+    let ids: Vec<i64> = others.iter().map(|other| other.id).collect();
+    let mut stored = foreign::stored(session, &ids)?;
+    let mut values = foreign::values(session, &ids)?;
+    let distributions = stored.values().flatten().map(|(name, _, written)| (name.clone(), written.clone()));
+    let unseen: Vec<(String, String)> = distributions.filter(|one| !known.seen.contains(one)).collect();
+    if !unseen.is_empty() {
+        known.parameters = foreign::parameters(session, study, &known.space)?;
+        known.seen.extend(unseen);
     }
-    found.trial.configuration = configuration;
-    found.trial.repetitions = read_values(session, known, found)?;
-    Ok(())
-}
-
-fn read_values(session: &mut Session, known: &Known, found: &Found) -> Result<Vec<Repetition>, StoreError> {
-    let query =
-        "SELECT objective, value, value_type FROM trial_values WHERE trial_id = ?1 ORDER BY objective";
-    let mut samples = Vec::new();
-    for row in &session.rows(sqlx::query(query).bind(found.id))? {
-        let objective: u32 = column(session, row, "objective")?;
-        let kind: &str = column(session, row, "value_type")?;
-        let value = number::read(column(session, row, "value")?, kind)
-            .ok_or_else(|| damaged(session, format!("a value is of type `{kind}`")))?;
-        if let Some(objective) = known.objectives.get(objective as usize) {
-            samples.push(Sample::one(objective.metric.as_str(), value));
+    for other in &mut others {
+        let number = other.trial.number;
+        let stored = stored.remove(&other.id).unwrap_or_default();
+        other.trial.configuration = foreign::configuration(session, &known.parameters, number, &stored)?;
+        other.trial.told = values.remove(&other.id).unwrap_or_default();
+        let (told, objectives) = (other.trial.told.len(), known.objectives.len());
+        if other.state == "COMPLETE" && told != objectives {
+            let problem =
+                format!("trial {number} is COMPLETE with {told} values for {objectives} objectives");
+            return Err(foreign::disagreement(session, problem));
         }
     }
-    if samples.is_empty() {
-        return Ok(Vec::new());
-    }
-    let duration = found.trial.duration.unwrap_or(f64::NAN);
-    Ok(vec![Repetition { started: found.trial.started, duration, samples, ..Repetition::default() }])
+    Ok(())
 }

@@ -94,7 +94,8 @@ pub enum StoreError {
     },
     /// The Optuna tables have another revision.
     #[error(
-        "the study file {path} has Optuna's tables in revision {found}, this program knows v3.2.0.a: {remedy}"
+        "the study file {path} has Optuna's tables in revision {found}, this program knows v3.2.0.a (Optuna 3.2 to 5.0): \
+         {remedy}"
     )]
     OptunaRevision {
         /// The study file.
@@ -160,13 +161,25 @@ pub enum StoreError {
     },
     /// The study was made by another program.
     #[error(
-        "the study `{name}` in {path} was made by another program and names no subject: choose another name"
+        "the study `{name}` in {path} was made by another program and names no subject: `gguflab tune MODEL --study \
+         {name} --store {path}` goes on with it"
     )]
     OtherStudy {
         /// The study file.
         path: PathBuf,
         /// Name of the study.
         name: String,
+    },
+    /// What several programs wrote into one study does not go together.
+    #[error(
+        "a study in {path} does not agree with itself: {reason}; Optuna refuses such a study too, so go on with another \
+         study, and the file is left as it is"
+    )]
+    Disagreement {
+        /// The study file.
+        path: PathBuf,
+        /// What does not go together.
+        reason: String,
     },
     /// The study does not exist (any more).
     #[error("the study is not in {path} (any more): was it deleted by another program?")]

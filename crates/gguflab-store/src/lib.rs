@@ -15,6 +15,14 @@
 //!   configuration in our own table is always complete.
 //! * The samples of a repetition are one packed value, not a row for each token.
 //!
+//! # Shared with Optuna
+//! * Trials that Optuna adds to a study of ours are of purpose `foreign`: their parameters are their configuration,
+//!   and their values are told, since there are no samples. Trials that it enqueued are taken with
+//!   [`Store::claim_waiting`].
+//! * A study that Optuna began is read with [`Store::other_study`] and becomes one of ours too with
+//!   [`Store::adopt_study`]. Its trials keep its own names and distributions, ours as well: what a distribution
+//!   does not hold is refused ([`Store::objection`]), because Optuna lets no choices change.
+//!
 //! # What survives
 //! The file is in WAL mode with `synchronous = NORMAL`: what a call has stored survives the death of the process
 //! at any later moment (`kill -9` included), and a failing operating system or power supply can lose the last
@@ -25,9 +33,12 @@
 //! A [`Store`] is synchronous and brings its own single-threaded runtime: it must not be called from within an
 //! asynchronous one. Another thread (for heartbeats, say) opens a store of its own.
 
+mod adopt;
 mod attribute;
 mod cache;
+mod distribution;
 mod error;
+mod foreign;
 mod intermediate;
 mod log;
 mod number;
@@ -41,7 +52,9 @@ mod study;
 mod trial;
 mod worker;
 
+pub use adopt::{OtherParameter, OtherStudy};
+pub use distribution::Distribution;
 pub use error::StoreError;
 pub use store::Store;
 pub use study::{NewStudy, Objective, Study, StudyId, StudySummary};
-pub use trial::{NewTrial, TrialHandle};
+pub use trial::{Claimed, NewTrial, TrialHandle};

@@ -3,7 +3,8 @@
 //! Optuna finds a choice by equality, and for Python `True == 1 == 1.0`: a list of choices is therefore of one
 //! kind (switches, numbers or words), and a mixed one is written as words.
 
-use crate::session::Session;
+use crate::distribution::{Distribution, same};
+use gguflab_types::knob::{self, alias};
 use gguflab_types::{Configuration, Value};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -12,11 +13,30 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone)]
 pub(crate) struct Parameter {
     /// Name of the knob.
+    pub(crate) knob: String,
+    /// Name of the parameter.
     pub(crate) name: String,
-    /// Its choices, in an order that never changes.
+    /// What each choice sets the knob to, in an order that never changes; empty for ranges.
     pub(crate) choices: Vec<Value>,
+    /// What it may be.
+    pub(crate) distribution: Distribution,
     /// The distribution as Optuna writes it.
-    pub(crate) distribution: String,
+    pub(crate) written: String,
+    /// Whether another program chose the distribution: it holds what its trials may be, and nothing else.
+    pub(crate) foreign: bool,
+}
+
+/// A distribution that some trial of a study has.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// Name of the parameter.
+    pub(crate) name: String,
+    /// What it may be.
+    pub(crate) distribution: Distribution,
+    /// As it is stored.
+    pub(crate) written: String,
+    /// Number of the first trial that has it.
+    pub(crate) trial: u32,
 }
 
 /// The parameters of a space, or what Optuna could not hold.
@@ -35,55 +55,132 @@ pub(crate) fn parameters(space: &[(String, Vec<Value>)]) -> Result<Vec<Parameter
     Ok(parameters)
 }
 
-/// The index of each setting's choice: name, index, distribution. A setting that is no choice has none.
+/// One distribution for each parameter, the latest one, or what disagrees. `found` is in the order of the trials.
+pub(crate) fn settled(found: &[Found]) -> Result<Vec<Found>, String> {
+    let mut settled: Vec<Found> = Vec::new();
+    for one in found {
+        match settled.iter_mut().find(|known| known.name == one.name) {
+            None => settled.push(one.clone()),
+            Some(known) => {
+                known.distribution.agrees(&one.distribution).map_err(|problem| {
+                    format!(
+                        "parameter `{}` has {problem} in trial {} ({}) than in trial {} ({})",
+                        one.name,
+                        one.trial,
+                        one.distribution.in_words(),
+                        known.trial,
+                        known.distribution.in_words()
+                    )
+                })?;
+                *known = one.clone();
+            }
+        }
+    }
+    Ok(settled)
+}
+
+/// The parameters of a space where some of them are settled by what trials have: those take the trials' names and
+/// distributions, which Optuna would not let change.
+pub(crate) fn as_found(own: Vec<Parameter>, settled: Vec<Found>) -> Vec<Parameter> {
+    let mut parameters = own;
+    let mut taken = BTreeSet::new();
+    for found in settled {
+        let knob = alias::our_name(&found.name);
+        let Some(own) = parameters.iter_mut().find(|own| own.knob == knob) else { continue };
+        let same_as_own = own.name == found.name && own.distribution.agrees(&found.distribution).is_ok();
+        if taken.insert(knob.to_string()) && !same_as_own {
+            *own = of_other(found);
+        }
+    }
+    parameters
+}
+
+/// A parameter of another program as one of a knob.
+fn of_other(found: Found) -> Parameter {
+    let knob = alias::our_name(&found.name).to_string();
+    let choices = match &found.distribution {
+        Distribution::Categorical { choices } => {
+            choices.iter().map(|choice| meaning(&knob, choice)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let Found { name, distribution, written, .. } = found;
+    Parameter { knob, name, choices, distribution, written, foreign: true }
+}
+
+impl Parameter {
+    /// The number by which a setting is stored; `None` when the distribution does not hold it.
+    fn number(&self, setting: &Value) -> Option<f64> {
+        match (&self.distribution, setting) {
+            (Distribution::Categorical { .. }, _) => {
+                self.choices.iter().position(|choice| choice == setting).map(|index| index as f64)
+            }
+            (other, Value::Integer(_) | Value::Number(_)) => other.number(&serde_json::json!(setting)),
+            _ => None,
+        }
+    }
+}
+
+/// The first setting that a distribution of another program does not hold, in words.
+pub(crate) fn not_held(parameters: &[Parameter], configuration: &Configuration) -> Option<String> {
+    configuration.settings().find_map(|(knob, setting)| {
+        let parameter = parameters.iter().find(|one| one.knob == knob && one.foreign)?;
+        let held = parameter.number(setting).is_some();
+        let words = parameter.distribution.in_words();
+        (!held).then(|| format!("{knob}={setting}: the study's parameter `{}` takes {words}", parameter.name))
+    })
+}
+
+/// The parameters of a configuration: name, number, distribution. A setting that its distribution does not hold is left
+/// out; `meant` says what unset knobs come to, for distributions that hold no `auto`.
 pub(crate) fn chosen<'a>(
     parameters: &'a [Parameter],
     configuration: &Configuration,
-) -> Vec<(&'a str, usize, &'a str)> {
-    let index = |parameter: &Parameter| {
-        parameter.choices.iter().position(|choice| choice == configuration.get(&parameter.name))
+    meant: &Configuration,
+) -> Vec<(&'a str, f64, &'a str)> {
+    let number = |parameter: &Parameter| match configuration.get(&parameter.knob) {
+        Value::Auto => {
+            let auto = parameter.number(&Value::Auto);
+            auto.or_else(|| parameter.number(meant.get(&parameter.knob)))
+        }
+        set => parameter.number(set),
     };
     parameters
         .iter()
-        .filter_map(|parameter| {
-            Some((parameter.name.as_str(), index(parameter)?, parameter.distribution.as_str()))
-        })
+        .filter_map(|one| Some((one.name.as_str(), number(one)?, one.written.as_str())))
         .collect()
 }
 
-/// The setting that a parameter of another program stands for; `None` when it cannot be told.
-pub(crate) fn setting(
-    parameters: &[Parameter],
-    session: &Session,
-    name: &str,
+/// The knob and the setting that a parameter of another program stands for; `None` when it cannot be told.
+pub(crate) fn setting<'a>(
+    parameters: &'a [Parameter],
+    name: &'a str,
     number: f64,
-    distribution: &str,
-) -> Option<Value> {
-    let known = parameters.iter().find(|parameter| parameter.name == name);
-    let read: Json = crate::session::from_json(session, distribution, "distribution_json").ok()?;
-    match read.get("name")?.as_str()? {
-        "CategoricalDistribution" => {
-            let index = whole(number).and_then(|index| usize::try_from(index).ok())?;
-            match known.and_then(|parameter| parameter.choices.get(index)) {
-                Some(value) => Some(value.clone()),
-                None => value_of(read.get("attributes")?.get("choices")?.get(index)?),
-            }
-        }
-        "IntDistribution" => whole(number).map(Value::Integer),
-        _ => Some(Value::Number(number)),
-    }
+    written: &str,
+) -> Option<(&'a str, Value)> {
+    let distribution = Distribution::read(written).ok()?;
+    let choice = distribution.value(number)?;
+    Some(external(parameters, name, &choice))
 }
 
-fn whole(number: f64) -> Option<i64> {
-    // 2^53: beyond it a float no longer holds every whole number, and Optuna keeps parameters as floats.
-    (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then_some(number as i64)
+/// The knob and the setting that a value in Optuna's own terms stands for.
+pub(crate) fn external<'a>(parameters: &'a [Parameter], name: &'a str, value: &Json) -> (&'a str, Value) {
+    let Some(known) = parameters.iter().find(|parameter| parameter.name == name) else {
+        let knob = alias::our_name(name);
+        return (knob, meaning(knob, value));
+    };
+    let index = known.distribution.number(value).map(|number| number as usize);
+    let choice = index.and_then(|index| known.choices.get(index)).cloned();
+    (&known.knob, choice.unwrap_or_else(|| meaning(&known.knob, value)))
 }
 
-fn value_of(choice: &Json) -> Option<Value> {
-    match choice {
-        Json::Null => Some(Value::Auto),
-        other => serde_json::from_value(other.clone()).ok(),
-    }
+/// What a value of another program sets a knob to: in our form where the knob takes it, else as it is written.
+pub(crate) fn meaning(name: &str, value: &Json) -> Value {
+    let plain = match value {
+        Json::Null => Value::Auto,
+        other => serde_json::from_value(other.clone()).unwrap_or_else(|_| Value::Text(other.to_string())),
+    };
+    knob::find(name).and_then(|knob| alias::read(knob, &plain).ok()).unwrap_or(plain)
 }
 
 fn parameter(name: &str, values: &[Value]) -> Result<Parameter, String> {
@@ -92,11 +189,10 @@ fn parameter(name: &str, values: &[Value]) -> Result<Parameter, String> {
         // What an unset knob is: the baseline sets nothing.
         choices.push(Value::Auto);
     }
-    let written = write_choices(&choices)?;
-    let distribution =
-        serde_json::json!({"name": "CategoricalDistribution", "attributes": {"choices": written}})
-            .to_string();
-    Ok(Parameter { name: name.to_string(), choices, distribution })
+    let distribution = Distribution::Categorical { choices: write_choices(&choices)? };
+    let written = serde_json::to_string(&distribution).map_err(|error| error.to_string())?;
+    let (knob, name) = (name.to_string(), name.to_string());
+    Ok(Parameter { knob, name, choices, distribution, written, foreign: false })
 }
 
 fn write_choices(choices: &[Value]) -> Result<Vec<Json>, String> {
@@ -131,14 +227,6 @@ fn kind(value: &Value) -> Option<u8> {
     }
 }
 
-/// Equality as Python sees it: 1 and 1.0 are the same.
-fn same(left: &Json, right: &Json) -> bool {
-    match (left.as_f64(), right.as_f64()) {
-        (Some(left), Some(right)) => left == right,
-        _ => left == right,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,7 +234,7 @@ mod tests {
     fn written(values: &[&str]) -> Result<String, String> {
         let values: Vec<Value> = values.iter().map(|text| Value::parse(text)).collect();
         let parameters = parameters(&[("knob".to_string(), values)])?;
-        let read: Json = serde_json::from_str(&parameters[0].distribution).unwrap();
+        let read: Json = serde_json::from_str(&parameters[0].written).unwrap();
         assert_eq!(read["name"], "CategoricalDistribution");
         Ok(read["attributes"]["choices"].to_string())
     }
@@ -182,8 +270,8 @@ mod tests {
             [("threads".to_string(), vec![Value::Integer(1), Value::Integer(2)]), ("batch".into(), vec![])];
         let parameters = parameters(&space).unwrap();
         let index = |configuration: &Configuration| -> Vec<(String, usize)> {
-            let chosen = chosen(&parameters, configuration);
-            chosen.into_iter().map(|(name, index, _)| (name.to_string(), index)).collect()
+            let chosen = chosen(&parameters, configuration, &Configuration::new());
+            chosen.into_iter().map(|(name, index, _)| (name.to_string(), index as usize)).collect()
         };
         let named = |pairs: &[(&str, usize)]| -> Vec<(String, usize)> {
             pairs.iter().map(|(name, index)| (name.to_string(), *index)).collect()
@@ -193,5 +281,63 @@ mod tests {
         assert_eq!(index(&set), named(&[("threads", 1), ("batch", 0)]));
         let outside = Configuration::new().with("threads", Value::Integer(7));
         assert_eq!(index(&outside), named(&[("batch", 0)]));
+    }
+
+    fn found(name: &str, distribution: &str, trial: u32) -> Found {
+        let distribution: Distribution = serde_json::from_str(distribution).unwrap();
+        let written = serde_json::to_string(&distribution).unwrap();
+        Found { name: name.into(), distribution, written, trial }
+    }
+
+    const RANGE: &str = r#"{"name": "IntDistribution", "attributes": {"low": 1, "high": 8}}"#;
+    const FLASH: &str = r#"{"name": "CategoricalDistribution", "attributes": {"choices": [0, 1]}}"#;
+
+    #[test]
+    fn what_trials_have_settles_the_parameters() {
+        let space = [
+            ("threads".to_string(), [1, 2].map(Value::Integer).to_vec()),
+            ("flash-attention".into(), vec![Value::Auto]),
+            ("repack".into(), vec![Value::Switch(true), Value::Switch(false)]),
+        ];
+        let found = [found("n_threads", RANGE, 0), found("fa", FLASH, 0), found("mine", RANGE, 1)];
+        let parameters = as_found(parameters(&space).unwrap(), settled(&found).unwrap());
+        let chosen = |text: &str, meant: &str| {
+            let read = |text: &str| {
+                text.split_whitespace().fold(Configuration::new(), |made, pair| {
+                    let (name, value) = pair.split_once('=').unwrap();
+                    let value = if name == "flash-attention" {
+                        Value::Text(value.into())
+                    } else {
+                        Value::parse(value)
+                    };
+                    made.with(name, value)
+                })
+            };
+            let chosen = chosen(&parameters, &read(text), &read(meant));
+            chosen
+                .into_iter()
+                .map(|(name, number, _)| format!("{name}={number}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(chosen("threads=3 flash-attention=on repack=off", ""), "n_threads=3 fa=1 repack=1");
+        assert_eq!(chosen("", "threads=4 repack=on"), "n_threads=4 repack=2");
+        assert_eq!(chosen("threads=9", "threads=4"), "repack=2", "what is set is not replaced");
+        assert_eq!(
+            setting(&parameters, "fa", 0.0, FLASH),
+            Some(("flash-attention", Value::Text("off".into())))
+        );
+        assert_eq!(setting(&parameters, "n_threads", 3.0, RANGE), Some(("threads", Value::Integer(3))));
+        assert_eq!(setting(&parameters, "fa", 2.0, FLASH), None);
+    }
+
+    #[test]
+    fn distributions_that_disagree_are_named_with_their_trials() {
+        let wider = RANGE.replace('8', "16");
+        let settled = settled(&[found("threads", RANGE, 0), found("threads", &wider, 3)]).unwrap();
+        assert_eq!(settled[0].trial, 3, "the latest bounds count");
+        let refused = super::settled(&[found("threads", RANGE, 0), found("threads", FLASH, 3)]).unwrap_err();
+        assert!(refused.contains("`threads` has another kind of distribution in trial 3"), "{refused}");
+        assert!(refused.contains("whole numbers from 1 to 8"), "{refused}");
     }
 }

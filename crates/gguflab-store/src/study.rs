@@ -1,7 +1,7 @@
 //! Studies: made once, found by name, listed.
 
 use crate::error::StoreError;
-use crate::session::{Session, column, json_column, to_json};
+use crate::session::{Session, column, from_json, json_column, to_json};
 use crate::space;
 use crate::store::Store;
 use gguflab_types::metric::Direction;
@@ -65,6 +65,8 @@ pub struct StudySummary {
     pub name: String,
     /// What is measured; `None` when another program made the study.
     pub subject: Option<Subject>,
+    /// What is made better; where another program made the study, its objectives as far as they have names.
+    pub objectives: Vec<Objective>,
     /// When it was made, in seconds since 1970 (UTC); `None` when another program made it.
     pub created: Option<f64>,
     /// Trials of every kind.
@@ -73,6 +75,8 @@ pub struct StudySummary {
     pub complete: u32,
     /// Trials that run, or whose process died.
     pub running: u32,
+    /// Trials that wait in the study's queue.
+    pub waiting: u32,
     /// The best value of the first objective.
     pub best: Option<f64>,
 }
@@ -123,7 +127,7 @@ pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |passed| passed.as_secs_f64())
 }
 
-fn check(new: &NewStudy) -> Result<(), StoreError> {
+pub(crate) fn check(new: &NewStudy) -> Result<(), StoreError> {
     let refuse = |reason: String| Err(StoreError::InvalidStudy { name: new.name.clone(), reason });
     if new.name.is_empty() || new.name.chars().count() > 512 {
         return refuse("a name has 1 to 512 characters".to_string());
@@ -137,7 +141,7 @@ fn check(new: &NewStudy) -> Result<(), StoreError> {
     space::parameters(&new.space).map_or_else(refuse, |_| Ok(()))
 }
 
-fn find(session: &mut Session, name: &str) -> Result<Option<StudyId>, StoreError> {
+pub(crate) fn find(session: &mut Session, name: &str) -> Result<Option<StudyId>, StoreError> {
     let row = session.row(sqlx::query("SELECT study_id FROM studies WHERE study_name = ?1").bind(name))?;
     row.map(|row| column(session, &row, "study_id").map(StudyId)).transpose()
 }
@@ -152,9 +156,16 @@ fn insert(session: &mut Session, new: &NewStudy) -> Result<StudyId, StoreError> 
         let query = "INSERT INTO study_directions (direction, study_id, objective) VALUES (?1, ?2, ?3)";
         session.run(sqlx::query(query).bind(direction).bind(id.0).bind(index))?;
     }
+    insert_own(session, id, new)?;
+    Ok(id)
+}
+
+/// What makes a study of Optuna's tables one of ours: names of the objectives unless it has some, subject and settings.
+pub(crate) fn insert_own(session: &mut Session, id: StudyId, new: &NewStudy) -> Result<(), StoreError> {
     let names: Vec<&str> = new.objectives.iter().map(|objective| objective.metric.as_str()).collect();
     let names = to_json(session, &names)?;
-    let query = "INSERT INTO study_system_attributes (study_id, \"key\", value_json) VALUES (?1, ?2, ?3)";
+    let query = "INSERT INTO study_system_attributes (study_id, \"key\", value_json) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (study_id, \"key\") DO NOTHING";
     session.run(sqlx::query(query).bind(id.0).bind("study:metric_names").bind(names))?;
     let query = "INSERT INTO gguflab_studies (study_id, subject, space, objectives, settings, created) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -165,8 +176,7 @@ fn insert(session: &mut Session, new: &NewStudy) -> Result<StudyId, StoreError> 
         .bind(to_json(session, &new.objectives)?)
         .bind(to_json(session, &new.settings)?)
         .bind(now());
-    session.run(statement)?;
-    Ok(id)
+    session.run(statement).map(|_| ())
 }
 
 fn read(session: &Session, id: StudyId, name: &str, row: &SqliteRow) -> Result<Study, StoreError> {
@@ -181,15 +191,30 @@ fn read(session: &Session, id: StudyId, name: &str, row: &SqliteRow) -> Result<S
     })
 }
 
+/// Direction and name of each objective, from Optuna's own tables.
+fn objectives(session: &Session, row: &SqliteRow) -> Result<Vec<Objective>, StoreError> {
+    let directions: Vec<String> = json_column(session, row, "directions")?;
+    let names: Option<&str> = column(session, row, "metrics")?;
+    let names: Vec<String> =
+        names.map(|text| from_json(session, text, "study:metric_names")).transpose()?.unwrap_or_default();
+    let objective = |(place, name): (usize, &String)| Objective {
+        metric: names.get(place).cloned().unwrap_or_default(),
+        direction: crate::adopt::direction(name),
+    };
+    Ok(directions.iter().enumerate().map(objective).collect())
+}
+
 fn summary(session: &Session, row: &SqliteRow) -> Result<StudySummary, StoreError> {
     let subject: Option<&str> = column(session, row, "subject")?;
     Ok(StudySummary {
         name: column(session, row, "study_name")?,
-        subject: subject.map(|text| crate::session::from_json(session, text, "subject")).transpose()?,
+        subject: subject.map(|text| from_json(session, text, "subject")).transpose()?,
+        objectives: objectives(session, row)?,
         created: column(session, row, "created")?,
         trials: column(session, row, "trials")?,
         complete: column(session, row, "complete")?,
         running: column(session, row, "running")?,
+        waiting: column(session, row, "waiting")?,
         best: column(session, row, "best")?,
     })
 }

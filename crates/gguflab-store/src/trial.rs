@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::error::StoreError;
+use crate::foreign::{self, Waiting};
 use crate::intermediate;
 use crate::number;
 use crate::samples;
@@ -20,6 +21,18 @@ pub struct NewTrial {
     pub purpose: Purpose,
     /// Which round of a race or which repeat of the baseline, from 0.
     pub round: u32,
+    /// What knobs that are not set come to, as far as that is known: shown as Optuna's parameters where a distribution
+    /// of another program holds no `auto`.
+    pub meant: Configuration,
+}
+
+/// A waiting trial that was taken, and those before it that cannot be run.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Claimed {
+    /// The trial, if one was there.
+    pub trial: Option<(TrialHandle, NewTrial)>,
+    /// Numbers of the trials that were ended as rejected, and why.
+    pub refused: Vec<(u32, String)>,
 }
 
 /// A trial that was begun by this process. Only with it can something be added to the trial.
@@ -63,6 +76,57 @@ impl Store {
             let trials = cache.refresh(session, study)?;
             choose(trials).map(|new| insert(session, cache, study, &new)).transpose()
         })
+    }
+
+    /// Takes the first trial that waits in the study's queue (enqueued by Optuna): `fill` sees the settings that were
+    /// asked for and makes the trial of them, or says why it cannot be run, and it is ended as rejected.
+    ///
+    /// # Errors
+    /// The study is gone, or the file cannot be read or written.
+    pub fn claim_waiting(
+        &mut self,
+        study: StudyId,
+        fill: &mut dyn FnMut(&Configuration) -> Result<NewTrial, String>,
+    ) -> Result<Claimed, StoreError> {
+        let Store { session, cache } = self;
+        let query = "SELECT 1 FROM trials WHERE study_id = ?1 AND state = 'WAITING' LIMIT 1";
+        if session.row(sqlx::query(query).bind(study.0))?.is_none() {
+            return Ok(Claimed::default());
+        }
+        session.transaction(|session| {
+            cache.refresh(session, study)?;
+            let (parameters, objectives) = cache.shape(session, study)?;
+            let mut claimed = Claimed::default();
+            for waiting in foreign::waiting(session, study, parameters)? {
+                let filled = match space::not_held(parameters, &waiting.fixed) {
+                    Some(reason) => Err(reason),
+                    None => fill(&waiting.fixed),
+                };
+                if let Some(trial) =
+                    claim(session, parameters, objectives, &waiting, filled, &mut claimed.refused)?
+                {
+                    claimed.trial = Some(trial);
+                    break;
+                }
+            }
+            Ok(claimed)
+        })
+    }
+
+    /// Why a configuration cannot be visited in this study: a distribution that another program chose does not hold one
+    /// of its settings. `None` when it can.
+    ///
+    /// # Errors
+    /// The study is gone, or the file cannot be read.
+    pub fn objection(
+        &mut self,
+        study: StudyId,
+        configuration: &Configuration,
+    ) -> Result<Option<String>, StoreError> {
+        let Store { session, cache } = self;
+        cache.refresh(session, study)?;
+        let (parameters, _) = cache.shape(session, study)?;
+        Ok(space::not_held(parameters, configuration))
     }
 
     /// Adds a repetition to a running trial. It is stored when this returns.
@@ -221,6 +285,39 @@ fn insert(
     Ok(handle)
 }
 
+/// Makes a waiting trial a running one of this process, or a rejected one; `None` when it cannot be run, or when
+/// somebody else was faster.
+fn claim(
+    session: &mut Session,
+    parameters: &[Parameter],
+    objectives: usize,
+    waiting: &Waiting,
+    filled: Result<NewTrial, String>,
+    refused: &mut Vec<(u32, String)>,
+) -> Result<Option<(TrialHandle, NewTrial)>, StoreError> {
+    let query = at_now!(
+        "UPDATE trials SET state = 'RUNNING', datetime_start =",
+        "WHERE trial_id = ?1 AND state = 'WAITING'"
+    );
+    if session.run(sqlx::query(query).bind(waiting.id))? == 0 {
+        return Ok(None);
+    }
+    match filled {
+        Ok(new) => {
+            describe(session, waiting.id, parameters, &new)?;
+            Ok(Some((TrialHandle { id: waiting.id, number: waiting.number, objectives }, new)))
+        }
+        Err(reason) => {
+            let (configuration, purpose) = (waiting.fixed.clone(), Purpose::Enqueued);
+            let asked = NewTrial { configuration, purpose, round: 0, meant: Configuration::new() };
+            describe(session, waiting.id, parameters, &asked)?;
+            finish(session, waiting.id, &Ending::new(Outcome::Rejected, &reason), None, Some(0.0))?;
+            refused.push((waiting.number, reason));
+            Ok(None)
+        }
+    }
+}
+
 fn describe(
     session: &mut Session,
     trial: i64,
@@ -236,7 +333,7 @@ fn describe(
         .bind(new.round)
         .bind(session.worker.clone())
         .bind(now())
-        .bind(to_json(session, &space::chosen(parameters, &new.configuration))?)
+        .bind(to_json(session, &space::chosen(parameters, &new.configuration, &new.meant))?)
         .bind(attributes(session, &noted)?);
     session.run(statement).map(|_| ())
 }

@@ -4,6 +4,7 @@
 //! `llama-server` and `llama-bench` command lines all read [`KNOBS`]. Flag names and defaults are those of
 //! llama.cpp b11434 (`common/arg.cpp`, `tools/llama-bench`).
 
+pub mod alias;
 mod rules;
 mod table;
 

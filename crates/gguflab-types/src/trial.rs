@@ -22,12 +22,24 @@ pub enum Purpose {
     Race,
     /// A plain measurement.
     Bench,
+    /// Asked for by name in Optuna's queue of the study; run first, and beside the budget.
+    Enqueued,
+    /// Run by another program that shares the study, which told a value and no samples.
+    Foreign,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Purpose; 6] =
-        [Purpose::Baseline, Purpose::Grid, Purpose::Screen, Purpose::Search, Purpose::Race, Purpose::Bench];
+    pub const ALL: [Purpose; 8] = [
+        Purpose::Baseline,
+        Purpose::Grid,
+        Purpose::Screen,
+        Purpose::Search,
+        Purpose::Race,
+        Purpose::Bench,
+        Purpose::Enqueued,
+        Purpose::Foreign,
+    ];
 
     /// Its name in the store, the same as in JSON.
     #[must_use]
@@ -39,6 +51,8 @@ impl Purpose {
             Purpose::Search => "search",
             Purpose::Race => "race",
             Purpose::Bench => "bench",
+            Purpose::Enqueued => "enqueued",
+            Purpose::Foreign => "foreign",
         }
     }
 
@@ -68,6 +82,10 @@ pub struct Trial {
     /// The objective as it was seen on the way, by step (for a pruner); the first objective where there are several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub intermediates: BTreeMap<u32, f64>,
+    /// The objectives as another program told them, one value for each, in the study's units; empty for a trial that
+    /// we ran, which has samples.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<f64>,
     /// Start in seconds since 1970 (UTC).
     pub started: f64,
     /// Wall seconds from start to end; `None` while it runs.

@@ -1,4 +1,5 @@
-//! Visits counted by what they were for. Cancelled ones do not count: they are done again.
+//! Visits counted by what they were for. Cancelled ones do not count: they are done again. Those that another program
+//! ran or asked for are beside the budget.
 
 use super::TunePlan;
 use crate::visit::Visit;
@@ -71,8 +72,8 @@ impl Ledger {
 
     fn count(&mut self, visit: &Visit) {
         let (running, ended) = (usize::from(visit.running()), usize::from(!visit.running()));
-        self.running |= visit.running();
-        if visit.measured().is_some() {
+        self.running |= visit.running() && visit.purpose != Purpose::Foreign;
+        if visit.measured().is_some() && visit.purpose != Purpose::Foreign {
             self.costs.push(visit.cost);
         }
         match visit.purpose {
@@ -89,6 +90,7 @@ impl Ledger {
                 self.searched += 1;
                 self.searched_ended += ended;
             }
+            Purpose::Enqueued | Purpose::Foreign => {}
         }
     }
 }

@@ -307,3 +307,38 @@ fn a_thousand_cells_are_proposed_quickly() {
     println!("{} proposals in {spent:.2} s", visits.len());
     assert!(visits.len() > 900 && spent < 20.0, "{} in {spent} s", visits.len());
 }
+
+#[test]
+fn trials_of_others_and_those_asked_for_are_beside_the_budget() {
+    let plan = plan(3);
+    let surface = CpuSurface::new(3);
+    let seconds = |configuration: &Configuration| Some(surface.seconds(&plan.space, configuration));
+    let told = plan.space.shuffled(9).take(60).collect::<Vec<_>>();
+    let mut visits: Vec<Visit> = told
+        .iter()
+        .map(|one| visit(one, Purpose::Foreign, 0, (Outcome::Measured, seconds(one))))
+        .chain([visit(&told[7], Purpose::Enqueued, 0, (Outcome::Measured, seconds(&told[7])))])
+        .collect();
+    let given = visits.len();
+    let conclusion = loop {
+        match next(&plan, &visits, 0.0) {
+            Step::Visit { configuration, purpose, round } => {
+                let answer = (Outcome::Measured, seconds(&configuration));
+                visits.push(visit(&configuration, purpose, round, answer));
+            }
+            Step::Wait => panic!("nothing runs"),
+            Step::Done(conclusion) => break conclusion,
+        }
+    };
+    let own = &visits[given..];
+    let count = |purpose: Purpose| own.iter().filter(|visit| visit.purpose == purpose).count();
+    assert!(own.len() <= plan.budget.runs as usize && count(Purpose::Race) > 0, "{} runs", own.len());
+    assert_eq!(count(Purpose::Baseline), plan.baseline_runs());
+    assert!(
+        own.iter().all(|visit| visit.purpose == Purpose::Race
+            || !told.contains(&visit.configuration)
+            || visit.configuration == *plan.space.baseline()),
+        "nothing told is tried again but in the race"
+    );
+    assert!(matches!(conclusion, Conclusion::Raced(_)), "{conclusion:?}");
+}

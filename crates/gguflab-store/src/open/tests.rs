@@ -34,7 +34,12 @@ fn study(store: &mut Store) -> StudyId {
 }
 
 fn begin(store: &mut Store, study: StudyId) -> Result<TrialHandle, StoreError> {
-    let new = || NewTrial { configuration: Configuration::new(), purpose: Purpose::Bench, round: 0 };
+    let new = || NewTrial {
+        configuration: Configuration::new(),
+        purpose: Purpose::Bench,
+        round: 0,
+        meant: Configuration::new(),
+    };
     store.begin_trial(study, &mut |_| Some(new())).map(Option::unwrap)
 }
 

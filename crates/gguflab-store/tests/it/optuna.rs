@@ -1,9 +1,10 @@
 //! Optuna's tables: what it would read is what it expects, and what it writes is understood.
 
 use crate::support::{begin, beside, execute, new_study, place, repetition, run, store_with_study, texts};
-use gguflab_store::{NewStudy, Objective, Store, StoreError};
+use gguflab_store::{Claimed, NewStudy, NewTrial, Objective, Store, StoreError};
 use gguflab_types::metric::Direction;
-use gguflab_types::{Ending, Outcome, Value};
+use gguflab_types::{Configuration, Ending, Outcome, Purpose, Value};
+use std::path::Path;
 
 const PLAIN: &str = include_str!("../../src/schema/optuna.sql");
 
@@ -74,7 +75,8 @@ fn outcomes_become_states_and_values() {
 
 #[test]
 fn a_pruned_trial_ends_with_its_last_intermediate_value() {
-    let cases: [(&[(u32, f64)], usize, &[&str]); 5] = [
+    type Case<'a> = (&'a [(u32, f64)], usize, &'a [&'a str]);
+    let cases: [Case<'_>; 5] = [
         (&[(0, 3.0), (2, 1.5), (1, 2.0)], 1, &["1.5 FINITE"]),
         (&[(0, 3.0), (1, f64::NEG_INFINITY)], 1, &["- INF_NEG"]),
         (&[(0, 3.0), (1, f64::NAN)], 1, &[]),
@@ -115,13 +117,12 @@ fn parameters_times_and_names_are_as_optuna_writes_them() {
         "SELECT param_name || ' ' || param_value || ' ' || distribution_json FROM trial_params ORDER BY param_id",
     );
     let distribution = |choices: &str| {
-        serde_json::json!({"name": "CategoricalDistribution",
-            "attributes": {"choices": serde_json::from_str::<serde_json::Value>(choices).unwrap()}})
+        format!(r#"{{"name":"CategoricalDistribution","attributes":{{"choices":{choices}}}}}"#)
     };
     let expected = [
-        ("threads 2.0", r#"[1, 2, 4, "auto"]"#),
-        ("flash-attention 0.0", r#"["auto", "off"]"#),
-        ("repack 2.0", r#"[true, false, "auto"]"#),
+        ("threads 2.0", r#"[1,2,4,"auto"]"#),
+        ("flash-attention 0.0", r#"["auto","off"]"#),
+        ("repack 2.0", r#"[true,false,"auto"]"#),
     ];
     assert_eq!(parameters, expected.map(|(value, choices)| format!("{value} {}", distribution(choices))));
     assert_eq!(
@@ -185,22 +186,194 @@ fn trials_that_optuna_adds_to_our_study_are_read() {
     assert_eq!(added.configuration.key(), "layers=7 mine=0.5 threads=2");
     assert_eq!(*added.configuration.get("layers"), Value::Integer(7));
     assert_eq!(added.ending.map(|ending| ending.outcome), Some(Outcome::Measured));
-    assert_eq!(added.repetitions.len(), 1);
-    assert_eq!(added.repetitions[0].value("decode"), Some(12.5));
+    assert_eq!((added.purpose, added.told.as_slice()), (Purpose::Foreign, &[12.5][..]));
+    assert_eq!(added.repetitions, [], "it has no samples of ours");
     let failed = store.trial(study, 2).unwrap().unwrap();
     assert_eq!(failed.ending.map(|ending| ending.outcome), Some(Outcome::Cancelled));
     assert!((failed.duration.unwrap() - 2.5).abs() < 1e-3 && failed.repetitions.is_empty());
     assert_eq!(run(&mut store, study, 1), 3, "numbers go on behind theirs");
 }
 
+const RANGE: &str =
+    r#"{"name": "IntDistribution", "attributes": {"log": false, "step": 1, "low": 1, "high": 9}}"#;
+const CHOICES: &str = r#"{"name": "CategoricalDistribution", "attributes": {"choices": [1, 2, 4, "auto"]}}"#;
+
+/// A trial as another program adds it, with one parameter.
+fn add_foreign(path: &Path, number: u32, parameter: (&str, f64, &str)) {
+    let (name, value, distribution) = parameter;
+    let id = number + 1;
+    execute(path, &format!("INSERT INTO trials VALUES ({id}, {number}, 1, 'COMPLETE', NULL, NULL)"));
+    execute(
+        path,
+        &format!(
+            "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES ({id}, '{name}', {value:?}, '{distribution}')"
+        ),
+    );
+    execute(
+        path,
+        &format!(
+            "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES ({id}, 0, 2.5, 'FINITE')"
+        ),
+    );
+}
+
 #[test]
-fn a_parameter_that_is_no_setting_is_an_error_and_not_a_guess() {
+fn what_does_not_go_together_is_an_error_and_not_a_guess() {
+    let other_choices = CHOICES.replace("4, ", "");
+    type Change<'a> = &'a dyn Fn(&Path);
+    let cases: [(Change<'_>, &[&str]); 7] = [
+        (
+            &|path| add_foreign(path, 1, ("threads", 0.0, "not json")),
+            &["damaged", "parameter threads of trial 1"],
+        ),
+        (&|path| add_foreign(path, 1, ("threads", 9.0, CHOICES)), &["threads of trial 1 has the value 9"]),
+        (&|path| add_foreign(path, 1, ("layers", 2.5, RANGE)), &["layers of trial 1 has the value 2.5"]),
+        (
+            &|path| add_foreign(path, 1, ("threads", 0.0, &other_choices)),
+            &["`threads`", "dynamic value space"],
+        ),
+        (
+            &|path| add_foreign(path, 1, ("threads", 1.0, RANGE)),
+            &["`threads`", "another kind of distribution"],
+        ),
+        (
+            &|path| {
+                add_foreign(path, 1, ("threads", 1.0, CHOICES));
+                execute(path, "DELETE FROM trial_values WHERE trial_id = 2");
+            },
+            &["trial 1 is COMPLETE with 0 values for 1 objectives"],
+        ),
+        (
+            &|path| {
+                add_foreign(path, 1, ("threads", 1.0, CHOICES));
+                execute(path, "UPDATE trials SET state = 'DONE' WHERE trial_id = 2");
+            },
+            &["damaged", "state `DONE`"],
+        ),
+    ];
+    for (change, words) in cases {
+        let (_folder, path) = place();
+        let (mut store, study) = store_with_study(&path);
+        run(&mut store, study, 1);
+        change(&path);
+        let refused = store.trials(study).unwrap_err().to_string();
+        for word in words {
+            assert!(refused.contains(word), "`{word}` is not in: {refused}");
+        }
+        let again = Store::open(&path).unwrap().trials(study).unwrap_err().to_string();
+        assert_eq!(again, refused);
+    }
+}
+
+/// A study of Optuna with two parameters, one trial, and two that wait.
+fn theirs(path: &Path) {
+    execute(path, PLAIN);
+    execute(
+        path,
+        "INSERT INTO studies VALUES (1, 'theirs'); INSERT INTO study_directions VALUES (1, 'MAXIMIZE', 1, 0)",
+    );
+    add_foreign(path, 0, ("n_threads", 3.0, RANGE));
+    let flash = r#"{"name": "CategoricalDistribution", "attributes": {"choices": [0, 1]}}"#;
+    execute(path, &format!("INSERT INTO trial_params VALUES (9, 1, 'fa', 1.0, '{flash}')"));
+    execute(
+        path,
+        "INSERT INTO trials VALUES (2, 1, 1, 'WAITING', NULL, NULL), (3, 2, 1, 'WAITING', NULL, NULL)",
+    );
+    for (trial, fixed) in [(2, r#"{"n_threads": 12}"#), (3, r#"{"n_threads": 4, "fa": 0}"#)] {
+        let query = "INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES";
+        execute(path, &format!("{query} ({trial}, 'fixed_params', '{fixed}')"));
+    }
+}
+
+fn adopted() -> NewStudy {
+    let space = vec![
+        ("threads".into(), (1..=9).map(Value::Integer).collect()),
+        ("flash-attention".into(), ["off", "on"].map(|word| Value::Text(word.into())).to_vec()),
+    ];
+    NewStudy { space, ..new_study("theirs") }
+}
+
+#[test]
+fn a_study_that_optuna_began_is_adopted_with_its_distributions() {
     let (_folder, path) = place();
-    let (mut store, study) = store_with_study(&path);
-    execute(&path, "INSERT INTO trials VALUES (1, 0, 1, 'COMPLETE', NULL, NULL)");
-    execute(&path, "INSERT INTO trial_params VALUES (1, 1, 'threads', 1.0, 'not json')");
-    let refused = store.trials(study).unwrap_err();
-    assert!(refused.to_string().contains("parameter threads of trial 0"), "{refused}");
+    theirs(&path);
+    let mut store = Store::open(&path).unwrap();
+    let other = store.other_study("theirs").unwrap().unwrap();
+    assert_eq!((&other.directions[..], &other.metrics), (&[Direction::Higher][..], &None));
+    let knobs: Vec<_> = other.parameters.iter().map(|one| (one.knob.as_str(), one.values())).collect();
+    assert_eq!(
+        knobs.iter().map(|(knob, values)| (*knob, values.len())).collect::<Vec<_>>(),
+        [("flash-attention", 2), ("threads", 9)]
+    );
+    let two = vec![adopted().objectives[0].clone(); 2];
+    let refused = store.adopt_study(other.id, &NewStudy { objectives: two, ..adopted() }).unwrap_err();
+    assert!(refused.to_string().contains("1 objectives, not 2"), "{refused}");
+    store.adopt_study(other.id, &adopted()).unwrap();
+    assert_eq!(store.other_study("theirs").unwrap(), None, "it is ours too now");
+    let again = store.adopt_study(other.id, &adopted()).unwrap_err();
+    assert!(matches!(again, StoreError::StudyExists { .. }), "{again}");
+    assert_eq!(texts(&path, "SELECT value_json FROM study_system_attributes"), [r#"["decode"]"#]);
+
+    let study = store.find_study("theirs").unwrap().unwrap();
+    assert_eq!(study.space, adopted().space);
+    let trial = store.trial(study.id, 0).unwrap().unwrap();
+    assert_eq!(trial.configuration.key(), "flash-attention=on threads=3");
+    let meant = Configuration::new().with("threads", Value::Integer(8));
+    let configuration = Configuration::new().with("flash-attention", Value::Text("off".into()));
+    let new = NewTrial { configuration, purpose: Purpose::Baseline, round: 0, meant };
+    store.begin_trial(study.id, &mut |_| Some(new.clone())).unwrap().unwrap();
+    let written = "SELECT param_name || ' ' || param_value FROM trial_params WHERE trial_id = 4 ORDER BY 1";
+    assert_eq!(texts(&path, written), ["fa 0.0", "n_threads 8.0"]);
+    assert_eq!(
+        texts(&path, "SELECT DISTINCT distribution_json FROM trial_params WHERE param_name = 'n_threads'"),
+        [RANGE]
+    );
+    let large = Configuration::new().with("threads", Value::Integer(12));
+    let objection = store.objection(study.id, &large).unwrap().unwrap();
+    assert_eq!(objection, "threads=12: the study's parameter `n_threads` takes whole numbers from 1 to 9");
+}
+
+#[test]
+fn what_waits_in_optunas_queue_is_taken_once_and_refused_by_name() {
+    let (_folder, path) = place();
+    theirs(&path);
+    let mut store = Store::open(&path).unwrap();
+    let id = store.other_study("theirs").unwrap().unwrap().id;
+    store.adopt_study(id, &adopted()).unwrap();
+    let mut other = Store::open(&path).unwrap();
+    let claim = |store: &mut Store| {
+        store
+            .claim_waiting(id, &mut |fixed| {
+                let configuration = fixed.clone();
+                let (purpose, meant) = (Purpose::Enqueued, Configuration::new());
+                Ok(NewTrial { configuration, purpose, round: 0, meant })
+            })
+            .unwrap()
+    };
+    let claimed = claim(&mut store);
+    assert_eq!(claimed.refused.len(), 1);
+    assert_eq!(claimed.refused[0].0, 1);
+    assert!(claimed.refused[0].1.contains("threads=12"), "{:?}", claimed.refused);
+    let (handle, new) = claimed.trial.unwrap();
+    assert_eq!((handle.number(), new.configuration.key().as_str()), (2, "flash-attention=off threads=4"));
+    assert_eq!(claim(&mut other), Claimed::default(), "it is taken");
+    store.append_repetition(&handle, &repetition(0)).unwrap();
+    store.finish_trial(&handle, &Ending::measured(), Some(&[3.5]), 1.0).unwrap();
+    let trials = other.trials(id).unwrap();
+    let seen: Vec<_> =
+        trials.iter().map(|one| (one.purpose, one.ending.as_ref().map(|end| end.outcome))).collect();
+    assert_eq!(
+        seen,
+        [
+            (Purpose::Foreign, Some(Outcome::Measured)),
+            (Purpose::Enqueued, Some(Outcome::Rejected)),
+            (Purpose::Enqueued, Some(Outcome::Measured)),
+        ]
+    );
+    assert_eq!(texts(&path, "SELECT state FROM trials ORDER BY number"), ["COMPLETE", "FAIL", "COMPLETE"]);
+    let written = "SELECT param_name || ' ' || param_value FROM trial_params WHERE trial_id = 3 ORDER BY 1";
+    assert_eq!(texts(&path, written), ["fa 0.0", "n_threads 4.0"]);
+    assert_eq!(begin(&mut store, id, 2).number(), 3, "numbers go on");
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(crate) fn store_with_study(path: &Path) -> (Store, StudyId) {
 
 pub(crate) fn visit(threads: i64) -> NewTrial {
     let configuration = Configuration::new().with("threads", Value::Integer(threads));
-    NewTrial { configuration, purpose: Purpose::Search, round: 0 }
+    NewTrial { configuration, purpose: Purpose::Search, round: 0, meant: Configuration::new() }
 }
 
 pub(crate) fn begin(store: &mut Store, study: StudyId, threads: i64) -> TrialHandle {
