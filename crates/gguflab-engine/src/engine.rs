@@ -2,7 +2,7 @@
 
 use crate::engines;
 use gguflab_types::machine::{Device, Machine};
-use gguflab_types::{Ending, EngineIdentity, Event, Job, ModelIdentity};
+use gguflab_types::{Declared, Ending, EngineIdentity, Event, Job, ModelIdentity};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///
 /// Contract (tested for every engine by `tests/it/contract.rs`): [`Engine::run`] tells only known metrics,
 /// returns within the job's deadlines plus the grace for killing, leaves no process behind when it is dropped,
-/// can run the next job after any ending, and ends with `Measured` only when every request of the workload has
+/// can run the next job after any ending, sets the environment variables that the job's configuration names
+/// (`Configuration::environment`) for the process that it measures, and ends with `Measured` only when every request of the workload has
 /// its repetitions. Noisy ones are flagged and repeated as often as the protocol allows; on a machine that never
 /// becomes quiet they are all there is, and the reader is told.
 pub trait Engine {
@@ -27,6 +28,11 @@ pub trait Engine {
 
     /// The machine and the model that it stands for, where those are not this machine and the job's file.
     fn scene(&self) -> Option<&Scene> {
+        None
+    }
+
+    /// The knobs that it has instead of those of the table; `None`: those of the table.
+    fn declared(&self) -> Option<Declared> {
         None
     }
 

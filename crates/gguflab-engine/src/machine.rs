@@ -19,10 +19,12 @@ mod macos;
 mod preflight;
 #[cfg(any(windows, test))]
 mod windows;
+mod wsl;
 
 use gguflab_types::machine::{Device, Machine};
 
 pub use preflight::preflight;
+pub use wsl::in_wsl;
 
 /// This machine as this process may use it: affinity masks and container limits are taken into account.
 ///

@@ -107,6 +107,7 @@ impl Laboratory {
         };
         let machine = machine_of(&scene, engine.as_mut(), &mut warnings)?;
         let facts = Facts {
+            declared: engine.declared(),
             serves: gguflab_engine::serves(&engine.identity().kind),
             ..knob_facts(&machine, &scene, model_facts.as_ref(), parts.workload)
         };

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod laboratory;
 pub mod objective;
 pub mod run;
+pub mod space_file;
 pub mod study;
 pub mod tune;
 pub mod turn;
@@ -21,6 +22,7 @@ pub use study::{OpenStudy, StudyError, TuneRequest};
 // What the command line needs of the crates below, so that it does not reach past this one.
 pub use gguflab_data::{DataError, Places, find_model};
 pub use gguflab_engine::{ENGINES, EngineError, EngineSpecification, Stop, machine, open};
+pub use gguflab_search::space::{Items, PRESETS, preset};
 pub use gguflab_search::{Budget, Conclusion, SAMPLERS, SpaceRequest, Stage};
 pub use gguflab_store::Store;
 pub use objective::Objective;

@@ -6,9 +6,10 @@ use gguflab_search::space::{Dimension, SpaceRequest};
 use gguflab_search::{Budget, Choice, SearchError, Space, TunePlan, Visit};
 use gguflab_store::Objective as StoredObjective;
 use gguflab_store::{NewStudy, Store, StoreError, Study};
-use gguflab_types::knob::{self, Facts};
-use gguflab_types::{Configuration, Outcome, Protocol, Purpose, Trial, Workload};
+use gguflab_types::knob::Forbidden;
+use gguflab_types::{Configuration, Declared, Facts, Outcome, Protocol, Purpose, Trial, Workload};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Version of [`StudySettings`]; raised when an older program would misread them.
 pub const SETTINGS_VERSION: u32 = 1;
@@ -44,6 +45,12 @@ pub struct StudySettings {
     pub layers: u32,
     /// Experts of the model.
     pub experts: u32,
+    /// The engine's own knobs, where it has some instead of those of the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Declared>,
+    /// Combinations that are never run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forbidden: Vec<Forbidden>,
 }
 
 /// What a user asks to be tuned.
@@ -166,15 +173,15 @@ impl OpenStudy {
             serde_json::from_value(study.settings.clone()).map_err(|error| unreadable(error.to_string()))?;
         let objective = objective::find(&settings.objective)
             .ok_or_else(|| unreadable(format!("objective {}", settings.objective)))?;
+        let facts = study.subject.machine.facts(settings.layers, settings.experts, &settings.workload);
+        let forbidden = settings.forbidden.clone().into();
+        let serves = gguflab_engine::serves(&study.subject.engine.kind);
+        let facts = Facts { declared: settings.declared.clone(), forbidden, serves, ..facts };
         let dimensions = study.space.iter().map(|(name, values)| Dimension {
             knob: name.clone(),
             values: values.clone(),
-            ordered: knob::find(name).is_some_and(|knob| knob.ordered),
+            ordered: facts.knob(name).is_some_and(|knob| knob.ordered),
         });
-        let facts = Facts {
-            serves: gguflab_engine::serves(&study.subject.engine.kind),
-            ..study.subject.machine.facts(settings.layers, settings.experts, &settings.workload)
-        };
         let space = Space::from_dimensions(&facts, settings.baseline.clone(), dimensions.collect());
         let plan = plan(space, &settings)?;
         Ok(OpenStudy { study, settings, plan, objective })
@@ -330,6 +337,8 @@ fn settings(laboratory: &Laboratory, request: &TuneRequest) -> StudySettings {
         seed: request.seed,
         layers: laboratory.facts.layers,
         experts: laboratory.facts.experts,
+        declared: laboratory.facts.declared.clone(),
+        forbidden: laboratory.facts.forbidden.to_vec(),
     }
 }
 
@@ -367,10 +376,14 @@ fn check_settings(study: &Study, new: &NewStudy, file: &str) -> Result<(), Study
         differences.push("the knobs that are searched".to_string());
     }
     let (old, wanted) = (&study.settings, &new.settings);
-    let names = wanted.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-    for name in names.filter(|name| !matches!(*name, "runs" | "seconds")) {
+    let names: BTreeSet<&String> = [old, wanted]
+        .into_iter()
+        .filter_map(|settings| settings.as_object())
+        .flat_map(|all| all.keys())
+        .collect();
+    for name in names.into_iter().filter(|name| !matches!(name.as_str(), "runs" | "seconds")) {
         if old.get(name) != wanted.get(name) {
-            differences.push(name.to_string());
+            differences.push(name.clone());
         }
     }
     if differences.is_empty() {

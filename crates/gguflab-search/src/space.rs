@@ -1,11 +1,14 @@
 //! The lattice of configurations that a search may choose from.
 
+mod presets;
 mod values;
+
+pub use presets::{PRESETS, Preset, preset};
 
 use crate::error::SearchError;
 use crate::order::Permutation;
-use gguflab_types::knob::{self, Facts};
-use gguflab_types::{Configuration, KNOBS, Value};
+use gguflab_types::knob::{Facts, Forbidden, Memory};
+use gguflab_types::{Configuration, Value};
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -30,6 +33,17 @@ pub struct SpaceRequest {
     /// `flash-attention=auto,off`. A single value fixes the knob. Values of a knob that takes free text are
     /// separated by `;`.
     pub set: Vec<String>,
+    /// Knobs and their values from elsewhere (a file, a preset); `set` takes their place where it names the knob.
+    pub items: Vec<(String, Items)>,
+}
+
+/// The values of a knob before they are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Items {
+    /// As behind `NAME=` on the command line.
+    Text(String),
+    /// One by one, each a value or a range.
+    List(Vec<String>),
 }
 
 /// A finite lattice of configurations, with the rules that make some of its points equal and some impossible.
@@ -65,14 +79,55 @@ const BY_EFFECT: &[&str] = &[
     "numa",
 ];
 
+impl SpaceRequest {
+    /// This request with what it leaves out taken from another: knobs that only the other names are searched too.
+    #[must_use]
+    pub fn over(mut self, other: SpaceRequest) -> SpaceRequest {
+        for (name, items) in other.items {
+            if self.items.iter().all(|(known, _)| *known != name) {
+                self.items.push((name, items));
+            }
+        }
+        let more = other.only.into_iter().filter(|name| !self.only.contains(name)).collect::<Vec<_>>();
+        self.only.extend(more);
+        self.set.extend(other.set);
+        self
+    }
+
+    /// The dimensions that are asked for.
+    fn dimensions(&self, facts: &Facts) -> Result<Vec<Dimension>, SearchError> {
+        let set: Result<Vec<_>, _> = self.set.iter().map(|text| values::parse(text, facts)).collect();
+        let listed: Result<Vec<_>, _> = self
+            .items
+            .iter()
+            .map(|(name, items)| match items {
+                Items::Text(text) => values::parse(&format!("{name}={text}"), facts),
+                Items::List(list) => values::listed(name, list, facts),
+            })
+            .collect();
+        let (set, mut given) = (distinct_knobs(set?)?, distinct_knobs(listed?)?);
+        given.retain(|dimension| set.iter().all(|other| other.knob != dimension.knob));
+        given.extend(set);
+        Ok(given)
+    }
+}
+
+fn distinct_knobs(dimensions: Vec<Dimension>) -> Result<Vec<Dimension>, SearchError> {
+    let mut seen = HashSet::new();
+    match dimensions.iter().find(|dimension| !seen.insert(dimension.knob.as_str())) {
+        Some(repeated) => Err(SearchError::Repeated(repeated.knob.clone())),
+        None => Ok(dimensions),
+    }
+}
+
 impl Space {
     /// Every knob that means anything on this machine with the table's candidates, around llama.cpp's defaults.
     #[must_use]
     pub fn standard(facts: &Facts) -> Space {
-        let usable = KNOBS.iter().filter(|knob| knob.condition.holds(facts));
+        let usable = facts.knobs().into_iter().filter(|knob| knob.condition.holds(facts));
         let dimensions = usable.map(|knob| Dimension {
             knob: knob.name.to_string(),
-            values: (knob.candidates)(facts),
+            values: knob.candidates(facts),
             ordered: knob.ordered,
         });
         Space::from_dimensions(
@@ -93,27 +148,19 @@ impl Space {
         request: &SpaceRequest,
     ) -> Result<Space, SearchError> {
         let baseline = baseline.checked(facts).map_err(SearchError::Setting)?;
+        let given = request.dimensions(facts)?;
         let mut dimensions = Space::standard(facts).dimensions;
         if !request.only.is_empty() {
             for name in &request.only {
-                let named = |set: &String| set.split('=').next().is_some_and(|part| part.trim() == name);
-                let known = values::find(name)?;
-                let given = request.set.iter().any(named);
-                if !given && !dimensions.iter().any(|dimension| dimension.knob == known.name) {
+                let known = values::find(name, facts)?;
+                if !given.iter().chain(&dimensions).any(|dimension| dimension.knob == known.name) {
                     return Err(SearchError::NoValues(name.clone()));
                 }
             }
             dimensions.retain(|dimension| request.only.contains(&dimension.knob));
         }
-        let mut given = HashSet::new();
-        for text in &request.set {
-            let dimension = values::parse(text, facts)?;
-            if !given.insert(dimension.knob.clone()) {
-                return Err(SearchError::Repeated(dimension.knob));
-            }
-            dimensions.retain(|old| old.knob != dimension.knob);
-            dimensions.push(dimension);
-        }
+        dimensions.retain(|old| given.iter().all(|dimension| dimension.knob != old.knob));
+        dimensions.extend(given);
         let space = Space::from_dimensions(facts, baseline, dimensions);
         space.check()?;
         Ok(space)
@@ -250,22 +297,10 @@ impl Space {
         found
     }
 
-    /// What a knob that is not set comes to: llama.cpp's default, which for two knobs follows another one.
+    /// What a knob that is not set comes to ([`Configuration::meant`]).
     #[must_use]
     pub fn meant(&self, configuration: &Configuration, name: &str) -> Value {
-        let set = configuration.get(name);
-        if *set != Value::Auto {
-            return set.clone();
-        }
-        let default = knob::find(name).map_or(Value::Auto, |knob| (knob.default)(&self.facts));
-        match name {
-            "threads-batch" => self.meant(configuration, "threads"),
-            "ubatch" => match (default.as_integer(), self.meant(configuration, "batch").as_integer()) {
-                (Some(ubatch), Some(batch)) => Value::Integer(ubatch.min(batch)),
-                _ => default,
-            },
-            _ => default,
-        }
+        configuration.meant(name, &self.facts)
     }
 
     fn check(&self) -> Result<(), SearchError> {
@@ -309,7 +344,7 @@ impl Space {
     /// A value as it is set: the default is left unset, so that (as in llama.cpp) it follows a smaller batch.
     fn written(&self, dimension: &Dimension, index: usize) -> Value {
         let value = dimension.values[index].clone();
-        let default = knob::find(&dimension.knob).map(|knob| (knob.default)(&self.facts));
+        let default = self.facts.knob(&dimension.knob).map(|knob| knob.default(&self.facts));
         if default.as_ref() == Some(&value) { Value::Auto } else { value }
     }
 
@@ -327,25 +362,6 @@ impl Space {
     }
 }
 
-/// How the need for memory changes with a knob.
-enum Memory {
-    /// More of it needs more.
-    Grows,
-    /// More of it needs less on the device.
-    Shrinks,
-    /// It makes no difference worth the name.
-    Same,
-}
-
-fn memory(name: &str) -> Option<Memory> {
-    match name {
-        "batch" | "ubatch" | "gpu-layers" => Some(Memory::Grows),
-        "cpu-moe-layers" => Some(Memory::Shrinks),
-        "threads" | "threads-batch" | "numa" => Some(Memory::Same),
-        _ => None,
-    }
-}
-
 impl Space {
     /// Whether a configuration needs at least as much memory as one that ran out of it: at least as many GPU layers,
     /// as large batches, as few expert layers on the CPU, and the same everywhere else (monotone closure).
@@ -357,7 +373,7 @@ impl Space {
                 (Some(low), Some(high)) => low <= high,
                 _ => low == high,
             };
-            match memory(name) {
+            match self.facts.knob(name).and_then(|knob| knob.memory) {
                 Some(Memory::Same) => true,
                 // Without any layer on the GPU it was the host that ran out, and layers would leave it.
                 Some(Memory::Grows) if name == "gpu-layers" && there == Value::Integer(0) => here == there,
@@ -366,6 +382,27 @@ impl Space {
                 None => here == there,
             }
         })
+    }
+
+    /// The rules that forbid something, each with the number of configurations that it takes out of the lattice; of
+    /// several rules the first counts. `None` when the lattice is too large to count.
+    #[must_use]
+    pub fn forbidden(&self) -> Vec<(&Forbidden, Option<u64>)> {
+        let rules = &self.facts.forbidden;
+        let free = Facts { forbidden: [].into(), ..self.facts.clone() };
+        let mut counts = vec![0_u64; rules.len()];
+        let mut seen = HashSet::new();
+        let small = !rules.is_empty() && self.size() <= LARGEST_LISTED;
+        for number in 0..if small { self.size() } else { 0 } {
+            let Ok(point) = self.raw(number).checked(&free) else { continue };
+            let first = rules.iter().position(|rule| rule.forbids(&point, &free));
+            if let Some(count) =
+                first.filter(|_| seen.insert(point.key())).and_then(|rule| counts.get_mut(rule))
+            {
+                *count += 1;
+            }
+        }
+        rules.iter().zip(counts).map(|(rule, count)| (rule, small.then_some(count))).collect()
     }
 
     /// Knobs that are searched, with the number of their values, largest first: for a line of explanation.

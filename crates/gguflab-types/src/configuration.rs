@@ -69,7 +69,7 @@ impl Configuration {
     pub fn checked(&self, facts: &Facts) -> Result<Configuration, String> {
         let mut checked = Configuration::new();
         for (name, value) in self.settings() {
-            let knob = knob::find(name).ok_or_else(|| unknown_knob(name))?;
+            let knob = facts.knob(name).ok_or_else(|| unknown_knob(name, facts))?;
             let value = knob.check(value)?;
             if value != Value::Auto && !knob.condition.holds(facts) {
                 return Err(format!("knob {name} needs {}", knob.condition.need()));
@@ -77,9 +77,10 @@ impl Configuration {
             checked = checked.with(name, value);
         }
         let resolved = checked.resolve_ratio(facts);
-        match RULES.iter().find(|rule| !(rule.holds)(&resolved, facts)) {
+        let of_table = resolved.of_table(facts);
+        match RULES.iter().find(|rule| !(rule.holds)(&of_table, facts)) {
             Some(rule) => Err(format!("{} (in `{self}`)", rule.statement)),
-            None => Ok(resolved.canonical(facts)),
+            None => resolved.canonical(facts).unless_forbidden(facts),
         }
     }
 
@@ -88,30 +89,58 @@ impl Configuration {
     #[must_use]
     pub fn canonical(&self, facts: &Facts) -> Configuration {
         let mut canonical = self.resolve_ratio(facts).cut_ubatch(facts);
-        canonical.settings.retain(|name, value| match knob::find(name) {
+        canonical.settings.retain(|name, value| match facts.knob(name) {
             Some(knob) => {
-                knob.condition.holds(facts) && *value != Value::Auto && *value != (knob.default)(facts)
+                knob.condition.holds(facts) && *value != Value::Auto && *value != knob.default(facts)
             }
             None => true,
         });
-        canonical.follow_threads(facts).without_idle_drafts()
+        canonical.without_idle(facts).follow_threads(facts).without_idle_drafts(facts)
+    }
+
+    /// What a knob comes to: its value, or when it is not set what the engine takes, which for two knobs of
+    /// llama.cpp follows another one.
+    #[must_use]
+    pub fn meant(&self, name: &str, facts: &Facts) -> Value {
+        let set = self.get(name);
+        if *set != Value::Auto {
+            return set.clone();
+        }
+        let default = facts.knob(name).map_or(Value::Auto, |knob| knob.default(facts));
+        match facts.table_knob(name).map(|knob| knob.name) {
+            Some("threads-batch") => self.meant("threads", facts),
+            Some("ubatch") => match (default.as_integer(), self.meant("batch", facts).as_integer()) {
+                (Some(ubatch), Some(batch)) => Value::Integer(ubatch.min(batch)),
+                _ => default,
+            },
+            _ => default,
+        }
+    }
+
+    /// The environment variables that knobs set: name and value.
+    pub fn environment(&self) -> impl Iterator<Item = (String, String)> {
+        self.settings()
+            .filter_map(|(name, value)| Some((knob::variable(name)?.to_string(), value.to_string())))
     }
 
     /// The same with the number of threads written out: llama.cpp's own choice differs between its tools, on
     /// processors with several kinds of cores, and where only some processors may be used.
     #[must_use]
     pub fn spelled_out(&self, facts: &Facts) -> Configuration {
-        let default = knob::find("threads").map(|knob| (knob.default)(facts));
+        let default = facts.table_knob("threads").map(|knob| knob.default(facts));
         match (self.get("threads"), default) {
             (Value::Auto, Some(threads)) => self.clone().with("threads", threads),
             _ => self.clone(),
         }
     }
 
-    /// What has to be made anew to go from this configuration to another.
+    /// What has to be made anew to go from this configuration to another: the whole process for a knob that is not
+    /// of the table.
     #[must_use]
     pub fn scope_of_change(&self, other: &Configuration) -> Option<Scope> {
-        KNOBS.iter().filter(|knob| self.get(knob.name) != other.get(knob.name)).map(|knob| knob.scope).max()
+        let names = self.settings.keys().chain(other.settings.keys());
+        let changed = names.filter(|name| self.get(name) != other.get(name));
+        changed.map(|name| knob::find(name).map_or(Scope::Process, |knob| knob.scope)).max()
     }
 
     /// The settings as arguments of a tool; `pick` chooses the tool's flag.
@@ -125,9 +154,41 @@ impl Configuration {
         self.to_string()
     }
 
+    fn unless_forbidden(self, facts: &Facts) -> Result<Configuration, String> {
+        match facts.forbidden.iter().find(|rule| rule.forbids(&self, facts)) {
+            Some(rule) if rule.why().is_empty() => {
+                Err(format!("forbidden by the rule `{}` (in `{self}`)", rule.text()))
+            }
+            Some(rule) => {
+                Err(format!("forbidden by the rule `{}`: {} (in `{self}`)", rule.text(), rule.why()))
+            }
+            None => Ok(self),
+        }
+    }
+
+    /// The settings of knobs that the table describes; its rules are about them only.
+    fn of_table(&self, facts: &Facts) -> Configuration {
+        let mut kept = self.clone();
+        kept.settings.retain(|name, _| facts.table_knob(name).is_some());
+        kept
+    }
+
+    /// Takes settings out that mean nothing with the others, until all that are left do.
+    fn without_idle(mut self, facts: &Facts) -> Configuration {
+        let idle = |made: &Configuration| {
+            let knobs = made.settings().filter_map(|(name, _)| facts.knob(name));
+            let mut idle = knobs.filter(|knob| !knob.applies(made, facts)).map(|knob| knob.name.to_string());
+            idle.next()
+        };
+        while let Some(name) = idle(&self) {
+            self.settings.remove(&name);
+        }
+        self
+    }
+
     fn resolve_ratio(&self, facts: &Facts) -> Configuration {
         let Value::BatchRatio(ratio) = *self.get("ubatch") else { return self.clone() };
-        let default = knob::find("batch").and_then(|knob| (knob.default)(facts).as_integer());
+        let default = facts.table_knob("batch").and_then(|knob| knob.default(facts).as_integer());
         let batch = self.integer("batch").or(default).unwrap_or(1);
         // S1.1c of the predecessor: max(1, round half to even (batch / ratio)).
         let ubatch = round_half_even(batch as f64 / ratio).max(1.0);
@@ -136,8 +197,8 @@ impl Configuration {
 
     /// llama.cpp computes with the smaller of batch and ubatch.
     fn cut_ubatch(self, facts: &Facts) -> Configuration {
-        let Some(batch) = self.integer("batch") else { return self };
-        let default = knob::find("ubatch").and_then(|knob| (knob.default)(facts).as_integer());
+        let Some(batch) = facts.table_knob("batch").and_then(|_| self.integer("batch")) else { return self };
+        let default = facts.table_knob("ubatch").and_then(|knob| knob.default(facts).as_integer());
         let (Some(default), ubatch) = (default, self.integer("ubatch")) else { return self };
         match ubatch {
             // An unset ubatch is cut too, so above a small batch every value is the same as none.
@@ -148,7 +209,10 @@ impl Configuration {
     }
 
     /// The lengths of drafts mean nothing where nothing drafts.
-    fn without_idle_drafts(self) -> Configuration {
+    fn without_idle_drafts(self, facts: &Facts) -> Configuration {
+        if facts.table_knob("speculation").is_none() {
+            return self;
+        }
         match self.get("speculation").starts_with("draft-") {
             true => self,
             false => self.with("draft-max", Value::Auto).with("draft-min", Value::Auto),
@@ -157,20 +221,23 @@ impl Configuration {
 
     /// `threads-batch` follows `threads` when it is not set, so an equal value says nothing.
     fn follow_threads(self, facts: &Facts) -> Configuration {
-        let default = knob::find("threads").map(|knob| (knob.default)(facts));
-        let threads = match self.get("threads") {
-            Value::Auto => default,
-            set => Some(set.clone()),
+        let (Some(knob), Some(_)) = (facts.table_knob("threads"), facts.table_knob("threads-batch")) else {
+            return self;
         };
-        if threads.as_ref() == Some(self.get("threads-batch")) {
+        let threads = match self.get("threads") {
+            Value::Auto => knob.default(facts),
+            set => set.clone(),
+        };
+        if threads == *self.get("threads-batch") {
             return self.with("threads-batch", Value::Auto);
         }
         self
     }
 }
 
-fn unknown_knob(name: &str) -> String {
-    let names: Vec<&str> = KNOBS.iter().map(|knob| knob.name).collect();
+fn unknown_knob(name: &str, facts: &Facts) -> String {
+    let knobs = facts.knobs();
+    let names: Vec<&str> = knobs.iter().map(|knob| knob.name).collect();
     let close =
         names.iter().min_by_key(|known| distance(known, name)).filter(|known| distance(known, name) <= 3);
     match close {

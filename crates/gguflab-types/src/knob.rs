@@ -2,16 +2,25 @@
 //!
 //! Command-line help, configuration keys, search space, stored columns, documentation and the emitted
 //! `llama-server` and `llama-bench` command lines all read [`KNOBS`]. Flag names and defaults are those of
-//! llama.cpp b11434 (`common/arg.cpp`, `tools/llama-bench`).
+//! llama.cpp b11434 (`common/arg.cpp`, `tools/llama-bench`). Engines that are not llama.cpp declare their own
+//! knobs, and environment variables are knobs too: [`Facts::knob`] finds them all.
 
 pub mod alias;
+mod declared;
+mod forbidden;
 mod rules;
 mod table;
 
+pub use declared::{Declared, DeclaredKnob, Kind, variable};
+pub use forbidden::{Forbidden, ForbiddenList, RuleFault};
 pub use rules::{RULES, Rule};
 pub use table::KNOBS;
 
 use crate::value::Value;
+use serde::{Deserialize, Serialize};
+
+/// What stands before the name of an environment variable that is a knob, as in `env:OMP_NUM_THREADS`.
+pub const ENVIRONMENT: &str = "env:";
 
 /// What the candidates and defaults of knobs depend on: the machine, the model and the workload.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +45,10 @@ pub struct Facts {
     pub concurrency: u32,
     /// Whether the engine is a server, which has knobs of its own.
     pub serves: bool,
+    /// The knobs of an engine that declares its own; `None`: those of the table.
+    pub declared: Option<Declared>,
+    /// Combinations that are never run.
+    pub forbidden: ForbiddenList,
 }
 
 impl Default for Facts {
@@ -52,21 +65,39 @@ impl Default for Facts {
             context: 512,
             concurrency: 1,
             serves: false,
+            declared: None,
+            forbidden: ForbiddenList::default(),
         }
     }
 }
 
 /// What a value may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Domain {
+pub enum Domain<'a> {
     /// Whole numbers from the first to the second, both included.
     Integer(i64, i64),
+    /// Real numbers from the first to the second, both included.
+    Number(f64, f64),
     /// On or off.
     Switch,
     /// One of these words.
-    Word(&'static [&'static str]),
+    Word(&'a [&'a str]),
+    /// One of these words, declared at run time.
+    Choice(&'a [Value]),
     /// Free text with this shape, shown in help.
-    Text(&'static str),
+    Text(&'a str),
+}
+
+/// How the need for memory changes with a knob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Memory {
+    /// More of it needs more.
+    Grows,
+    /// More of it needs less.
+    Shrinks,
+    /// It makes no difference worth the name.
+    Same,
 }
 
 /// What has to be made anew when the knob changes.
@@ -142,38 +173,66 @@ pub enum Flag {
 
 /// Something that can be turned.
 #[derive(Debug, Clone, Copy)]
-pub struct Knob {
+pub struct Knob<'a> {
     /// Its name: on the command line, in files, in the store.
-    pub name: &'static str,
+    pub name: &'a str,
     /// What a value may be.
-    pub domain: Domain,
+    pub domain: Domain<'a>,
     /// What has to be made anew when it changes.
     pub scope: Scope,
     /// When it means anything.
     pub condition: Condition,
+    /// `OTHER=VALUE,VALUE`: the values of another knob with which it means anything.
+    pub only_if: Option<&'a str>,
     /// Whether other values than the default change what the model says.
     pub lossy: bool,
+    /// How the need for memory (of the device, where it has one) changes with it; `None`: nobody knows.
+    pub memory: Option<Memory>,
     /// How `llama-server` (and most llama.cpp tools) take it.
     pub server_flag: Flag,
     /// How `llama-bench` takes it.
     pub bench_flag: Flag,
-    /// What llama.cpp does when it is not set, [`Value::Auto`] when that cannot be told from outside.
-    pub default: fn(&Facts) -> Value,
-    /// The values that a search tries unless told otherwise, in order; empty: not searched.
-    pub candidates: fn(&Facts) -> Vec<Value>,
+    /// Other names of the server's flag.
+    pub aliases: &'static [&'static str],
+    /// Other names of the server's flag that turns it off.
+    pub off_aliases: &'static [&'static str],
+    /// Other names of llama-bench's flag.
+    pub bench_aliases: &'static [&'static str],
+    default: fn(&Facts) -> Value,
+    candidates: fn(&Facts) -> Vec<Value>,
     /// Whether the order of the values means anything (numbers) or not (words).
     pub ordered: bool,
     /// One line of help.
-    pub help: &'static str,
+    pub help: &'a str,
+    /// Where it was declared at run time, what was declared.
+    declared: Option<&'a DeclaredKnob>,
 }
 
-/// The knob of this name.
+/// The knob of the table of this name. What an engine knows besides or instead is found by [`Facts::knob`].
 #[must_use]
-pub fn find(name: &str) -> Option<&'static Knob> {
+pub fn find(name: &str) -> Option<&'static Knob<'static>> {
     KNOBS.iter().find(|knob| knob.name == name)
 }
 
-impl Knob {
+impl Knob<'_> {
+    /// What the engine does when it is not set, [`Value::Auto`] when that cannot be told from outside.
+    #[must_use]
+    pub fn default(&self, facts: &Facts) -> Value {
+        match self.declared {
+            Some(declared) => declared.default.clone().unwrap_or(Value::Auto),
+            None => (self.default)(facts),
+        }
+    }
+
+    /// The values that a search tries unless told otherwise, in order; empty: not searched.
+    #[must_use]
+    pub fn candidates(&self, facts: &Facts) -> Vec<Value> {
+        match self.declared {
+            Some(declared) => declared.candidates(),
+            None => (self.candidates)(facts),
+        }
+    }
+
     /// Checks that a value is in the domain; gives the value in its canonical form (`on` for a word knob that
     /// was given as a switch), or says what is allowed.
     ///
@@ -185,7 +244,11 @@ impl Knob {
         }
         let accepted = match (self.domain, value) {
             (Domain::Integer(low, high), Value::Integer(whole)) => (low..=high).contains(whole),
-            (Domain::Integer(..), Value::BatchRatio(_)) => self.name == "ubatch",
+            (Domain::Integer(..), Value::BatchRatio(_)) => self.name == "ubatch" && self.declared.is_none(),
+            (Domain::Number(low, high), value) => match value.as_number() {
+                Some(number) if (low..=high).contains(&number) => return Ok(Value::Number(number)),
+                _ => false,
+            },
             (Domain::Switch, Value::Switch(_)) => true,
             (Domain::Switch, Value::Integer(whole)) if matches!(whole, 0 | 1) => {
                 return Ok(Value::Switch(*whole == 1));
@@ -196,6 +259,13 @@ impl Knob {
                     return Ok(Value::Text(word));
                 }
                 false
+            }
+            (Domain::Choice(words), _) => {
+                let word = value.to_string();
+                match words.iter().find(|known| known.to_string() == word) {
+                    Some(_) => return Ok(Value::Text(word)),
+                    None => false,
+                }
             }
             (Domain::Text(_), _) => return Ok(Value::Text(value.to_string())),
             _ => false,
@@ -210,12 +280,24 @@ impl Knob {
     #[must_use]
     pub fn domain_in_words(&self) -> String {
         match self.domain {
+            Domain::Integer(i64::MIN, i64::MAX) => "a whole number, or auto".to_string(),
+            Domain::Integer(i64::MIN, high) => format!("a whole number up to {high}, or auto"),
             Domain::Integer(low, high) if high == i64::MAX || high == i64::from(i32::MAX) => {
                 format!("a whole number from {low} up, or auto")
             }
             Domain::Integer(low, high) => format!("a whole number from {low} to {high}, or auto"),
+            Domain::Number(low, high) => match (low.is_finite(), high.is_finite()) {
+                (true, true) => format!("a number from {low} to {high}, or auto"),
+                (true, false) => format!("a number from {low} up, or auto"),
+                (false, true) => format!("a number up to {high}, or auto"),
+                (false, false) => "a number, or auto".to_string(),
+            },
             Domain::Switch => "on, off or auto".to_string(),
             Domain::Word(words) => format!("one of {}, or auto", words.join(", ")),
+            Domain::Choice(words) => {
+                let words: Vec<String> = words.iter().map(Value::to_string).collect();
+                format!("one of {}, or auto", words.join(", "))
+            }
             Domain::Text(shape) => format!("{shape}, or auto"),
         }
     }
@@ -254,6 +336,8 @@ mod tests {
             context: 9000,
             concurrency: 8,
             serves: true,
+            declared: None,
+            forbidden: ForbiddenList::default(),
         };
         vec![Facts::default(), small, large]
     }
@@ -273,9 +357,9 @@ mod tests {
     fn defaults_and_candidates_lie_in_their_own_domains() {
         for facts in machines() {
             for knob in KNOBS {
-                let default = (knob.default)(&facts);
+                let default = knob.default(&facts);
                 assert_eq!(knob.check(&default), Ok(default.clone()), "default of {}", knob.name);
-                let candidates = (knob.candidates)(&facts);
+                let candidates = knob.candidates(&facts);
                 let distinct: BTreeSet<_> = candidates.iter().map(Value::to_string).collect();
                 assert_eq!(distinct.len(), candidates.len(), "repeated candidates of {}", knob.name);
                 for value in candidates {
@@ -288,7 +372,7 @@ mod tests {
     #[test]
     fn lossy_knobs_are_not_searched_unless_asked_for() {
         for facts in machines() {
-            assert!(KNOBS.iter().filter(|knob| knob.lossy).all(|knob| (knob.candidates)(&facts).is_empty()));
+            assert!(KNOBS.iter().filter(|knob| knob.lossy).all(|knob| knob.candidates(&facts).is_empty()));
         }
     }
 

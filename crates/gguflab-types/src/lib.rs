@@ -23,7 +23,7 @@ pub mod workload;
 pub use configuration::Configuration;
 pub use event::Event;
 pub use job::{Deadlines, Job, PromptKind, Protocol};
-pub use knob::{KNOBS, Knob};
+pub use knob::{Declared, DeclaredKnob, Facts, KNOBS, Knob};
 pub use machine::{Machine, MachineState};
 pub use metric::{Direction, METRICS, Metric};
 pub use outcome::{Ending, Outcome};

@@ -104,7 +104,7 @@ impl Machine {
             prompt_tokens: workload.prompt_tokens(),
             context: workload.context(),
             concurrency: workload.concurrency(),
-            serves: false,
+            ..Facts::default()
         }
     }
 }

@@ -89,7 +89,7 @@ pub(crate) struct EngineArguments {
     /// embedded, worker=PATH, llama-bench=PATH, llama-server=PATH or simulated[=PRESET]
     #[arg(long, default_value = "embedded", value_name = "ENGINE", env = "GGUFLAB_ENGINE")]
     pub(crate) engine: String,
-    /// Environment variable for the engine, NAME=VALUE; may be given several times
+    /// Environment variable for the engine, NAME=VALUE; tune searches NAME=VALUE,VALUE; may be given several times
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) env: Vec<String>,
     /// Command in front of the engine, such as 'numactl --interleave=all'
@@ -204,7 +204,8 @@ pub(crate) struct Tune {
     /// Setting of the configuration to beat, KNOB=VALUE; may be given several times
     #[arg(long, value_name = "KNOB=VALUE")]
     pub(crate) baseline: Vec<String>,
-    /// Values to search, KNOB=VALUES such as threads=1..8 or batch=128,512; may be given several times
+    /// Values to search, KNOB=VALUES such as threads=1..8, threads=half,physical, gpu-layers=25%,50% or
+    /// batch=128,512; may be given several times
     #[arg(long, value_name = "KNOB=VALUES")]
     pub(crate) knob: Vec<String>,
     /// Search only these knobs, separated by commas

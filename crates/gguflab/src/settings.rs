@@ -4,7 +4,8 @@ use crate::cli::{EngineArguments, LimitArguments, WorkloadArguments};
 use crate::exit::{FileError, UsageError};
 use crate::places;
 use anyhow::Result;
-use gguflab_lab::{EngineSpecification, objective};
+use gguflab_lab::{EngineSpecification, Items, objective};
+use gguflab_types::knob::{self, ENVIRONMENT};
 use gguflab_types::workload::{self, WORKLOADS};
 use gguflab_types::{Configuration, Deadlines, PromptKind, Protocol, Request, Value, Workload};
 use std::collections::BTreeMap;
@@ -39,22 +40,68 @@ pub(crate) fn find_model(name: &str) -> Result<PathBuf> {
     Ok(found.path)
 }
 
-/// The engine and how it is started.
+/// An environment variable that is searched: the name of its knob, and its values.
+pub(crate) type Variable = (String, Items);
+
+/// The engine and how it is started, where nothing is searched.
 pub(crate) fn engine(arguments: &EngineArguments) -> Result<EngineSpecification> {
+    match searched_engine(arguments)? {
+        (specification, variables) if variables.is_empty() => Ok(specification),
+        (_, variables) => {
+            let name = variables[0].0.trim_start_matches(ENVIRONMENT);
+            refuse(format!(
+                "--env {name} has several values, and only tune searches: give one; a comma in a value is written `\\,`"
+            ))
+        }
+    }
+}
+
+/// The engine and how it is started, and the environment variables with several values: those are knobs.
+pub(crate) fn searched_engine(arguments: &EngineArguments) -> Result<(EngineSpecification, Vec<Variable>)> {
     let mut specification = EngineSpecification::parse(&arguments.engine, places::worker())?;
-    specification.environment = environment(&arguments.env)?;
+    let (fixed, variables) = environment(&arguments.env)?;
+    specification.environment = fixed;
     specification.library_paths = arguments.library_path.clone();
     let wrapper = arguments.wrapper.as_deref().unwrap_or_default();
     specification.wrapper = wrapper.split_whitespace().map(str::to_string).collect();
-    Ok(specification)
+    Ok((specification, variables))
 }
 
-fn environment(pairs: &[String]) -> Result<BTreeMap<String, String>> {
-    let split = |pair: &String| match pair.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
-        _ => refuse(format!("--env {pair}: write NAME=VALUE")),
-    };
-    pairs.iter().map(split).collect()
+fn environment(pairs: &[String]) -> Result<(BTreeMap<String, String>, Vec<Variable>)> {
+    let (mut fixed, mut variables) = (BTreeMap::new(), Vec::new());
+    for pair in pairs {
+        let Some((name, list)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return refuse(format!("--env {pair}: write NAME=VALUE, or NAME=VALUE,VALUE to search"));
+        };
+        let knob = format!("{ENVIRONMENT}{name}");
+        let mut values = split_list(list);
+        if values.len() < 2 {
+            fixed.insert(name.to_string(), values.pop().unwrap_or_default());
+        } else if knob::variable(&knob).is_none() {
+            return refuse(format!("--env {pair}: `{name}` is no name of a variable that can be searched"));
+        } else {
+            variables.push((knob, Items::List(values)));
+        }
+    }
+    match variables.iter().find(|(knob, _)| fixed.contains_key(knob.trim_start_matches(ENVIRONMENT))) {
+        Some((knob, _)) => refuse(format!("{knob} is fixed and searched: give --env for it once")),
+        None => Ok((fixed, variables)),
+    }
+}
+
+/// The parts between commas; `\,` is a comma in a part.
+fn split_list(list: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut signs = list.chars().peekable();
+    while let Some(sign) = signs.next() {
+        match (sign, parts.last_mut()) {
+            (',', _) => parts.push(String::new()),
+            ('\\', Some(part)) if signs.next_if_eq(&',').is_some() => part.push(','),
+            (sign, Some(part)) => part.push(sign),
+            (_, None) => {}
+        }
+    }
+    parts
 }
 
 /// What is run; `default` is taken when nothing is said.
@@ -165,9 +212,20 @@ mod tests {
     }
 
     #[test]
+    fn variables_with_several_values_are_knobs() {
+        let (fixed, variables) =
+            environment(&[r"GPUS=0\,1".into(), "A=1,x=2".into(), r"PATH=c:\a".into(), "EMPTY=".into()])
+                .unwrap();
+        let fixed: Vec<_> = fixed.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(fixed, ["EMPTY=", "GPUS=0,1", r"PATH=c:\a"]);
+        assert_eq!(variables, [("env:A".to_string(), Items::List(vec!["1".to_string(), "x=2".to_string()]))]);
+    }
+
+    #[test]
     fn pairs_that_are_none_are_refused() {
         assert!(configuration(&["threads".into()]).is_err());
         assert!(environment(&["=x".into()]).is_err());
+        assert!(environment(&["A=1".into(), "A=1,2".into()]).is_err());
         let read = configuration(&["threads=4".into(), "ubatch=batch/4".into()]).unwrap();
         assert_eq!(read.to_string(), "threads=4 ubatch=batch/4");
     }

@@ -16,6 +16,7 @@ use gguflab_types::{
     Configuration, Deadlines, Ending, EngineIdentity, Event, Job, KNOBS, Outcome, Repetition, Sample, Value,
     metric,
 };
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use worker::{Step, Worker};
@@ -67,6 +68,8 @@ fn identity(specification: &EngineSpecification, hello: &Hello) -> EngineIdentit
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Setup {
     numa: Option<String>,
+    /// Environment variables of knobs.
+    environment: BTreeMap<String, String>,
     address_space: Option<u64>,
 }
 
@@ -171,7 +174,9 @@ impl Embedded {
         let bytes = files::bytes(&job.model);
         // GPU drivers reserve huge address spaces, so a limit would only get in their way.
         let limit = job.memory_limit.filter(|_| !gpu);
-        if self.state.setup.numa != numa || self.state.setup.address_space.is_some() != limit.is_some() {
+        let environment: BTreeMap<String, String> = job.configuration.environment().collect();
+        let same = self.state.setup.numa == numa && self.state.setup.environment == environment;
+        if !same || self.state.setup.address_space.is_some() != limit.is_some() {
             self.worker = None;
         }
         if job.protocol.reload && !job.protocol.cold && self.state.warmed.as_ref() != Some(&job.model) {
@@ -189,7 +194,8 @@ impl Embedded {
         if self.worker.is_none() {
             self.state.loaded = None;
             run.phase(Phase::Start)?;
-            let setup = Setup { numa, address_space: limit.map(|limit| limit + bytes + ADDRESS_SLACK) };
+            let address_space = limit.map(|limit| limit + bytes + ADDRESS_SLACK);
+            let setup = Setup { numa, environment, address_space };
             let started = Worker::start(&self.program, &setup, job.deadlines.start);
             let (worker, _) = started.map_err(|error| Ending::new(Outcome::Crashed, error.to_string()))?;
             self.worker = Some(worker);

@@ -108,7 +108,8 @@ impl LlamaBench {
         let mut retries = run.job.protocol.retries;
         for (index, (request, arguments)) in requests.iter().zip(arguments).enumerate() {
             let number = u32::try_from(index).unwrap_or(u32::MAX);
-            let program = Program { arguments: self.with(arguments), ..self.program.clone() };
+            let mut program = Program { arguments: self.with(arguments), ..self.program.clone() };
+            program.environment.extend(run.job.configuration.environment());
             let mut first = 0;
             loop {
                 let batch = self.process(run, &program, request)?;

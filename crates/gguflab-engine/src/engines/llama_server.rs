@@ -137,8 +137,10 @@ impl LlamaServer {
     fn prepare(&mut self, run: &mut Run<'_>, arguments: Vec<String>) -> Result<(), Ending> {
         let (job, protocol) = (run.job, &run.job.protocol);
         let serves = self.server.as_mut().is_some_and(|server| {
+            let same = server.arguments == arguments
+                && job.configuration.environment().eq(server.environment.clone());
             // One that died while it was idle is nobody's failure.
-            server.arguments == arguments && !server.has_ended()
+            same && !server.has_ended()
         });
         if serves && !protocol.reload && !protocol.cold {
             return Ok(());

@@ -120,6 +120,8 @@ fn every_setting_reaches_every_tool_that_has_a_flag_for_it() {
             knob::Domain::Integer(low, _) => Value::Integer(low + 1),
             knob::Domain::Switch => Value::Switch(false),
             knob::Domain::Word(words) => Value::Text(words[0].to_string()),
+            knob::Domain::Choice(_) => continue,
+            knob::Domain::Number(low, _) => Value::Number(low + 0.5),
             knob::Domain::Text(_) => Value::Text("x".into()),
         };
         let set = Configuration::new().with(knob.name, value.clone());

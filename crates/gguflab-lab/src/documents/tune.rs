@@ -173,8 +173,8 @@ fn take_away(study: &OpenStudy, winner: &Configuration, model: &Path, document: 
     if let Some(note) = engine_note(study) {
         document.information(note);
     }
-    let lossy =
-        winner.settings().filter_map(|(name, _)| gguflab_types::knob::find(name)).any(|knob| knob.lossy);
+    let facts = study.plan.space.facts();
+    let lossy = winner.settings().filter_map(|(name, _)| facts.knob(name)).any(|knob| knob.lossy);
     if lossy {
         document
             .warning("the winner has settings that change what the model says; its quality was not checked");

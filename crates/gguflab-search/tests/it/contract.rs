@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 fn spaces() -> Vec<Space> {
     let set = ["threads=1..1024", "batch=1..60000", "ubatch=1..60000"].map(String::from).to_vec();
-    let huge = SpaceRequest { only: vec![], set };
-    let small = SpaceRequest { only: vec!["threads".into(), "repack".into()], set: vec![] };
+    let huge = SpaceRequest { only: vec![], set, items: vec![] };
+    let small = SpaceRequest { only: vec!["threads".into(), "repack".into()], set: vec![], items: vec![] };
     let request = |request| Space::requested(&gpu_facts(), &Configuration::new(), request).unwrap();
     vec![Space::standard(&facts()), Space::standard(&gpu_facts()), request(&huge), request(&small)]
 }
@@ -138,7 +138,7 @@ fn what_needs_more_memory_than_there_was_is_skipped() {
 
 #[test]
 fn the_grid_visits_everything_and_the_screen_ends() {
-    let request = SpaceRequest { only: vec!["threads".into(), "repack".into()], set: vec![] };
+    let request = SpaceRequest { only: vec!["threads".into(), "repack".into()], set: vec![], items: vec![] };
     let space = Space::requested(&facts(), &Configuration::new(), &request).unwrap();
     for row in SAMPLERS {
         let mut visits = vec![visit(space.baseline(), Purpose::Baseline, 0, (Outcome::Measured, Some(1.0)))];

@@ -1,13 +1,15 @@
 //! Spaces: what is in them, what is refused, and that huge ones cost nothing.
 
 use crate::machine::{facts, gpu_facts};
+use gguflab_search::space::Items;
 use gguflab_search::{SearchError, Space, SpaceRequest};
-use gguflab_types::{Configuration, Value};
+use gguflab_types::knob::{Forbidden, Kind, Memory};
+use gguflab_types::{Configuration, DeclaredKnob, Facts, Value};
 use std::collections::BTreeSet;
 
 fn requested(only: &[&str], set: &[&str]) -> Result<Space, SearchError> {
     let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
-    let request = SpaceRequest { only: owned(only), set: owned(set) };
+    let request = SpaceRequest { only: owned(only), set: owned(set), ..SpaceRequest::default() };
     Space::requested(&gpu_facts(), &Configuration::new(), &request)
 }
 
@@ -50,6 +52,10 @@ fn lists_are_read_as_people_write_them() {
         ("tensor-overrides=a=CPU,b=CPU;c=CPU", "a=CPU,b=CPU c=CPU"),
         ("cache-type-k=f16,q8_0", "f16 q8_0"),
         (" batch = 512 , 1024 ", "512 1024"),
+        ("threads=physical,half,logical,3", "3 4 8 16"),
+        ("gpu-layers=25%,50%,100%,auto", "auto 8 17 33"),
+        ("cpu-moe-layers=0%,50%,100%", "0 16 32"),
+        ("env:GGML_VULKAN=1;0;auto", "1 0 auto"),
     ] {
         let space = requested(&[], &[text]).unwrap();
         let name = text.split('=').next().unwrap().trim();
@@ -73,6 +79,10 @@ fn what_is_wrong_is_said() {
         (vec![], vec!["threads=-9223372036854775808..9223372036854775807"], "more than 100000"),
         (vec![], vec!["threads=1..x"], "`x` is not a whole number"),
         (vec![], vec!["threads=0"], "whole number from 1"),
+        (vec![], vec!["threads=50%"], "which threads does not count"),
+        (vec![], vec!["gpu-layers=120%"], "no percentage from 0% to 100%"),
+        (vec![], vec!["batch=half"], "`half` is a number of cores, which batch is not"),
+        (vec![], vec!["env:9X=1"], "unknown knob `env:9X`"),
         (vec![], vec!["flash-attention=maybe"], "one of on, off"),
         (vec![], vec!["threads=1,2", "threads=4"], "knob threads is given twice"),
         (vec![], vec!["split-mode=row"], "needs two or more GPUs"),
@@ -188,4 +198,94 @@ fn running_out_of_memory_rules_out_what_needs_more() {
         let found = space.needs_at_least(&configuration(here), &configuration(exhausted));
         assert_eq!(found, ruled_out, "{here} after {exhausted}");
     }
+}
+
+#[test]
+fn lists_of_files_give_way_to_the_command_line() {
+    let list = |name: &str, items: &[&str]| {
+        (name.to_string(), Items::List(items.iter().map(ToString::to_string).collect()))
+    };
+    let request = SpaceRequest {
+        only: vec!["threads".into(), "batch".into()],
+        set: vec!["threads=1,2".into()],
+        items: vec![list("threads", &["4..8"]), list("batch", &["512", "1024..2048:1024"])],
+    };
+    let space = Space::requested(&facts(), &Configuration::new(), &request).unwrap();
+    assert_eq!(space.extents(), [("batch", 3), ("threads", 2)]);
+    let twice = SpaceRequest { items: vec![list("batch", &["1"]), list("batch", &["2"])], ..request };
+    let refused = Space::requested(&facts(), &Configuration::new(), &twice).unwrap_err();
+    assert_eq!(refused, SearchError::Repeated("batch".into()));
+}
+
+#[test]
+fn engines_with_their_own_knobs_are_searched_like_any_other() {
+    let knob =
+        |name: &str, kind| DeclaredKnob { name: name.into(), kind: Some(kind), ..DeclaredKnob::default() };
+    let knobs = vec![
+        DeclaredKnob {
+            values: (1..=4).map(Value::Integer).collect(),
+            default: Some(Value::Integer(1)),
+            memory: Some(Memory::Grows),
+            ..knob("slots", Kind::Integer)
+        },
+        DeclaredKnob {
+            values: vec![Value::Number(0.5), Value::Number(0.9)],
+            memory: Some(Memory::Grows),
+            ..knob("fill", Kind::Number)
+        },
+        DeclaredKnob { default: Some(Value::Switch(false)), ..knob("draft", Kind::Switch) },
+        DeclaredKnob {
+            values: vec![Value::Integer(4), Value::Integer(8)],
+            only_if: Some("draft=on".into()),
+            ..knob("draft-length", Kind::Integer)
+        },
+    ];
+    let facts = Facts { declared: Some(knobs.try_into().unwrap()), ..facts() };
+    let space = Space::standard(&facts);
+    // Without a draft its length means nothing: 4 x 2 x (1 + 2) configurations.
+    assert_eq!((space.size(), space.count()), (4 * 2 * 2 * 2, Some(4 * 2 * 3)));
+    let point = |text: &str| {
+        text.split_whitespace().fold(Configuration::new(), |made, part| {
+            let (name, value) = part.split_once('=').unwrap();
+            made.with(name, Value::parse(value))
+        })
+    };
+    let exhausted = point("slots=2 fill=0.5");
+    assert!(space.needs_at_least(&point("slots=4 fill=0.9"), &exhausted));
+    assert!(!space.needs_at_least(&point("fill=0.9"), &exhausted));
+    assert!(!space.needs_at_least(&point("slots=4 fill=0.9 draft=on"), &exhausted));
+    let asked = SpaceRequest { set: vec!["fill=0.1..0.3:0.1".into()], ..SpaceRequest::default() };
+    let space = Space::requested(&facts, &Configuration::new(), &asked).unwrap();
+    let fill = space.dimensions().iter().find(|dimension| dimension.knob == "fill").unwrap();
+    assert_eq!(fill.values, [0.1, 0.2, 0.3].map(Value::Number));
+    let threads = SpaceRequest { set: vec!["threads=4".into()], ..SpaceRequest::default() };
+    let refused = Space::requested(&facts, &Configuration::new(), &threads).unwrap_err().to_string();
+    assert!(refused.contains("unknown knob `threads`: the knobs are slots, fill"), "{refused}");
+}
+
+#[test]
+fn what_a_rule_forbids_is_never_handed_out() {
+    let rule = |text: &str| Forbidden::parse(text, "too hot").unwrap();
+    let rules = vec![rule("threads > 4"), rule("ubatch = 64 and repack = off")];
+    let facts = Facts { forbidden: rules.clone().into(), ..facts() };
+    let baseline = Configuration::new().with("threads", Value::Integer(4));
+    let space = Space::requested(&facts, &baseline, &SpaceRequest::default()).unwrap();
+    let points: Vec<Configuration> = space.points().collect();
+    assert!(!points.is_empty());
+    for point in points.iter().chain(&space.neighbours(&baseline)).chain(&space.start()) {
+        assert!(rules.iter().all(|rule| !rule.forbids(point, &facts)), "{point}");
+    }
+    let free = Space::standard(&Facts { forbidden: [].into(), ..facts.clone() });
+    let out: u64 = space.forbidden().iter().filter_map(|(_, count)| *count).sum();
+    assert_eq!(points.len() as u64 + out, free.count().unwrap() as u64);
+    // The baseline itself is refused by name, and so is a space without a point.
+    let refused = Space::requested(&facts, &Configuration::new(), &SpaceRequest::default()).unwrap_err();
+    assert!(refused.to_string().contains("forbidden by the rule `threads > 4`: too hot"), "{refused}");
+    let hot = SpaceRequest {
+        only: vec!["threads".into()],
+        set: vec!["threads=6,8".into()],
+        ..SpaceRequest::default()
+    };
+    let refused = Space::requested(&facts, &baseline, &hot).unwrap_err();
+    assert!(matches!(refused, SearchError::Contradictory(_)), "{refused}");
 }

@@ -180,7 +180,7 @@ fn several_workers_finish_within_the_budget() {
 
 #[test]
 fn a_small_lattice_is_searched_whole() {
-    let request = SpaceRequest { only: vec!["threads".into()], set: vec![] };
+    let request = SpaceRequest { only: vec!["threads".into()], set: vec![], items: vec![] };
     let space = Space::requested(&facts(), &Configuration::new(), &request).unwrap();
     let plan = TunePlan::new(space);
     assert_eq!(plan.sampler().name, "grid");
@@ -292,6 +292,7 @@ fn a_thousand_cells_are_proposed_quickly() {
                 "kv-offload".into(),
             ],
             set,
+            items: vec![],
         },
     )
     .unwrap();

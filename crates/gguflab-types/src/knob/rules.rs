@@ -1,6 +1,6 @@
 //! What two knobs together may not be.
 
-use super::{Facts, find};
+use super::Facts;
 use crate::configuration::Configuration;
 use crate::value::Value;
 
@@ -53,7 +53,7 @@ pub const RULES: &[Rule] = &[
 fn ubatch_within_batch(configuration: &Configuration, facts: &Facts) -> bool {
     let size = |name: &str| {
         let set = configuration.get(name);
-        let default = find(name).map(|knob| (knob.default)(facts));
+        let default = facts.table_knob(name).map(|knob| knob.default(facts));
         set.as_integer().or_else(|| default.and_then(|value| value.as_integer()))
     };
     // An unset ubatch follows a small batch (llama.cpp takes the smaller of both), so only a set one can break it.

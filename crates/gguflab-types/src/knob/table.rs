@@ -1,6 +1,6 @@
 //! The table of knobs.
 
-use super::{Condition, Domain, Facts, Flag, Knob, Scope};
+use super::{Condition, Domain, Facts, Flag, Knob, Memory, Scope};
 use crate::value::Value;
 
 /// Types that a KV cache may have; everything but f32, f16 and bf16 is quantised.
@@ -26,13 +26,19 @@ const BASE: Knob = Knob {
     domain: Domain::Switch,
     scope: Scope::Context,
     condition: Condition::Always,
+    only_if: None,
     lossy: false,
+    memory: None,
     server_flag: Flag::None,
     bench_flag: Flag::None,
+    aliases: &[],
+    off_aliases: &[],
+    bench_aliases: &[],
     default: |_| Value::Auto,
     candidates: |_| Vec::new(),
     ordered: false,
     help: "",
+    declared: None,
 };
 
 /// Every knob.
@@ -40,8 +46,11 @@ pub const KNOBS: &[Knob] = &[
     Knob {
         name: "threads",
         domain: Domain::Integer(1, 1024),
+        memory: Some(Memory::Same),
         server_flag: Flag::Value("--threads"),
         bench_flag: Flag::Value("-t"),
+        aliases: &["-t"],
+        bench_aliases: &["--threads"],
         default: |facts| whole(facts.physical_cores),
         candidates: thread_counts,
         ordered: true,
@@ -51,7 +60,9 @@ pub const KNOBS: &[Knob] = &[
     Knob {
         name: "threads-batch",
         domain: Domain::Integer(1, 1024),
+        memory: Some(Memory::Same),
         server_flag: Flag::Value("--threads-batch"),
+        aliases: &["-tb"],
         // llama.cpp uses the number of threads for generation when this one is not set.
         candidates: |facts| with_auto(thread_counts(facts)),
         ordered: true,
@@ -61,8 +72,11 @@ pub const KNOBS: &[Knob] = &[
     Knob {
         name: "batch",
         domain: Domain::Integer(1, ANY),
+        memory: Some(Memory::Grows),
         server_flag: Flag::Value("--batch-size"),
         bench_flag: Flag::Value("-b"),
+        aliases: &["-b"],
+        bench_aliases: &["--batch-size"],
         default: |_| Value::Integer(2048),
         candidates: |facts| batch_sizes(facts, &[128, 512, 1024, 2048, 4096], 2048),
         ordered: true,
@@ -72,8 +86,11 @@ pub const KNOBS: &[Knob] = &[
     Knob {
         name: "ubatch",
         domain: Domain::Integer(1, ANY),
+        memory: Some(Memory::Grows),
         server_flag: Flag::Value("--ubatch-size"),
         bench_flag: Flag::Value("-ub"),
+        aliases: &["-ub"],
+        bench_aliases: &["--ubatch-size"],
         default: |_| Value::Integer(512),
         candidates: |facts| batch_sizes(facts, &[32, 64, 128, 256, 512, 1024, 2048], 512),
         ordered: true,
@@ -85,6 +102,8 @@ pub const KNOBS: &[Knob] = &[
         domain: Domain::Word(&["on", "off"]),
         server_flag: Flag::Value("--flash-attn"),
         bench_flag: Flag::Value("-fa"),
+        aliases: &["-fa"],
+        bench_aliases: &["--flash-attn"],
         // Where it can be used, `auto` is `on`; only `off` is another configuration.
         candidates: |_| vec![Value::Auto, word("off")],
         help: "flash attention",
@@ -96,6 +115,8 @@ pub const KNOBS: &[Knob] = &[
         lossy: true,
         server_flag: Flag::Value("--cache-type-k"),
         bench_flag: Flag::Value("-ctk"),
+        aliases: &["-ctk"],
+        bench_aliases: &["--cache-type-k"],
         default: |_| word("f16"),
         help: "type of the K cache",
         ..BASE
@@ -106,6 +127,8 @@ pub const KNOBS: &[Knob] = &[
         lossy: true,
         server_flag: Flag::Value("--cache-type-v"),
         bench_flag: Flag::Value("-ctv"),
+        aliases: &["-ctv"],
+        bench_aliases: &["--cache-type-v"],
         default: |_| word("f16"),
         help: "type of the V cache (quantised: needs flash attention)",
         ..BASE
@@ -115,6 +138,9 @@ pub const KNOBS: &[Knob] = &[
         condition: Condition::Gpu,
         server_flag: Flag::Pair("--kv-offload", "--no-kv-offload"),
         bench_flag: Flag::ZeroOne("-nkvo"),
+        aliases: &["-kvo"],
+        off_aliases: &["-nkvo"],
+        bench_aliases: &["--no-kv-offload"],
         default: |_| Value::Switch(true),
         candidates: |_| switch(),
         help: "keep the KV cache on the GPU",
@@ -125,6 +151,7 @@ pub const KNOBS: &[Knob] = &[
         condition: Condition::Gpu,
         server_flag: Flag::Pair("--op-offload", "--no-op-offload"),
         bench_flag: Flag::ZeroOne("-nopo"),
+        bench_aliases: &["--no-op-offload"],
         default: |_| Value::Switch(true),
         candidates: |_| switch(),
         help: "let the GPU compute with weights that lie in host memory",
@@ -136,6 +163,8 @@ pub const KNOBS: &[Knob] = &[
         scope: Scope::Model,
         server_flag: Flag::Value("--load-mode"),
         bench_flag: Flag::Value("-lm"),
+        aliases: &["-lm"],
+        bench_aliases: &["--load-mode"],
         help: "how the file is read: none, mmap, mlock, mmap+mlock, dio (direct I/O)",
         ..BASE
     },
@@ -144,6 +173,7 @@ pub const KNOBS: &[Knob] = &[
         scope: Scope::Model,
         server_flag: Flag::Pair("--repack", "--no-repack"),
         bench_flag: Flag::OneZero("--repack"),
+        off_aliases: &["-nr"],
         default: |_| Value::Switch(true),
         candidates: |_| switch(),
         help: "rearrange weights at load for faster CPU kernels, where a type has them",
@@ -154,8 +184,11 @@ pub const KNOBS: &[Knob] = &[
         domain: Domain::Integer(0, ANY),
         scope: Scope::Model,
         condition: Condition::Gpu,
+        memory: Some(Memory::Grows),
         server_flag: Flag::Value("--gpu-layers"),
         bench_flag: Flag::Value("-ngl"),
+        aliases: &["-ngl", "--n-gpu-layers"],
+        bench_aliases: &["--n-gpu-layers"],
         candidates: layer_counts,
         ordered: true,
         help: "layers on the GPU, counted from the end; the output counts as one",
@@ -168,6 +201,8 @@ pub const KNOBS: &[Knob] = &[
         condition: Condition::SeveralGpus,
         server_flag: Flag::Value("--split-mode"),
         bench_flag: Flag::Value("-sm"),
+        aliases: &["-sm"],
+        bench_aliases: &["--split-mode"],
         default: |_| word("layer"),
         candidates: |_| vec![word("layer"), word("row"), word("none")],
         help: "how several GPUs share the model",
@@ -180,6 +215,8 @@ pub const KNOBS: &[Knob] = &[
         condition: Condition::SeveralGpus,
         server_flag: Flag::Value("--main-gpu"),
         bench_flag: Flag::Value("-mg"),
+        aliases: &["-mg"],
+        bench_aliases: &["--main-gpu"],
         default: |_| Value::Integer(0),
         help: "the GPU that does the work with split mode none, or the small tensors with row",
         ..BASE
@@ -191,6 +228,8 @@ pub const KNOBS: &[Knob] = &[
         condition: Condition::SeveralGpus,
         server_flag: Flag::Value("--tensor-split"),
         bench_flag: Flag::Value("-ts"),
+        aliases: &["-ts"],
+        bench_aliases: &["--tensor-split"],
         help: "the share of the model that each GPU takes",
         ..BASE
     },
@@ -199,8 +238,11 @@ pub const KNOBS: &[Knob] = &[
         domain: Domain::Integer(0, 4096),
         scope: Scope::Model,
         condition: Condition::GpuAndExperts,
+        memory: Some(Memory::Shrinks),
         server_flag: Flag::Value("--n-cpu-moe"),
         bench_flag: Flag::Value("-ncmoe"),
+        aliases: &["-ncmoe"],
+        bench_aliases: &["--n-cpu-moe"],
         default: |_| Value::Integer(0),
         candidates: |facts| quarters(facts.layers),
         ordered: true,
@@ -213,6 +255,8 @@ pub const KNOBS: &[Knob] = &[
         scope: Scope::Model,
         server_flag: Flag::Value("--override-tensor"),
         bench_flag: Flag::Value("-ot"),
+        aliases: &["-ot"],
+        bench_aliases: &["--override-tensor"],
         help: "where tensors whose names match a pattern are kept",
         ..BASE
     },
@@ -221,6 +265,7 @@ pub const KNOBS: &[Knob] = &[
         domain: Domain::Word(&["distribute", "isolate", "numactl"]),
         scope: Scope::Process,
         condition: Condition::SeveralNodes,
+        memory: Some(Memory::Same),
         server_flag: Flag::Value("--numa"),
         bench_flag: Flag::Value("--numa"),
         candidates: |_| vec![Value::Auto, word("distribute"), word("isolate")],
@@ -233,6 +278,7 @@ pub const KNOBS: &[Knob] = &[
         scope: Scope::Process,
         condition: Condition::Server,
         server_flag: Flag::Value("--parallel"),
+        aliases: &["-np"],
         default: |facts| whole(facts.concurrency),
         // More slots than requests at once would only take memory.
         candidates: |facts| halvings(facts.concurrency),
@@ -245,6 +291,8 @@ pub const KNOBS: &[Knob] = &[
         scope: Scope::Process,
         condition: Condition::Server,
         server_flag: Flag::Pair("--kv-unified", "--no-kv-unified"),
+        aliases: &["-kvu"],
+        off_aliases: &["-no-kvu"],
         default: |_| Value::Switch(false),
         candidates: of_several,
         help: "one cache for all slots of a server instead of one for each",
@@ -255,6 +303,8 @@ pub const KNOBS: &[Knob] = &[
         scope: Scope::Process,
         condition: Condition::Server,
         server_flag: Flag::Pair("--cont-batching", "--no-cont-batching"),
+        aliases: &["-cb"],
+        off_aliases: &["-nocb"],
         default: |_| Value::Switch(true),
         candidates: of_several,
         help: "let a request join a server's batch while others are generated",
@@ -275,6 +325,7 @@ pub const KNOBS: &[Knob] = &[
         scope: Scope::Process,
         condition: Condition::Server,
         server_flag: Flag::Value("--spec-draft-model"),
+        aliases: &["-md", "--model-draft"],
         help: "the model that guesses tokens ahead",
         ..BASE
     },
@@ -284,6 +335,7 @@ pub const KNOBS: &[Knob] = &[
         scope: Scope::Process,
         condition: Condition::Server,
         server_flag: Flag::Value("--spec-draft-n-max"),
+        aliases: &["--draft", "--draft-n", "--draft-max"],
         ordered: true,
         help: "most tokens that a draft model guesses at once",
         ..BASE
@@ -294,6 +346,7 @@ pub const KNOBS: &[Knob] = &[
         scope: Scope::Process,
         condition: Condition::Server,
         server_flag: Flag::Value("--spec-draft-n-min"),
+        aliases: &["--draft-min", "--draft-n-min"],
         ordered: true,
         help: "fewest guessed tokens that are worth a check",
         ..BASE

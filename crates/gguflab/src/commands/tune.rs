@@ -20,9 +20,9 @@ use std::time::Duration;
 pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
     check_targets(arguments.report.as_deref(), None)?;
     let workload = settings::workload(&arguments.workload, Some("chat"))?;
-    let engine = settings::engine(&arguments.engine)?;
+    let (engine, variables) = settings::searched_engine(&arguments.engine)?;
     let mut laboratory = super::laboratory(arguments.model.as_deref(), &engine, &workload, printer)?;
-    let request = request(arguments, &laboratory)?;
+    let request = request(arguments, variables, &laboratory)?;
     if arguments.dry_run {
         return dry_run(&laboratory, &request, printer);
     }
@@ -72,7 +72,11 @@ fn code(tuned: &Tuned, printer: &Printer) -> ExitCode {
     }
 }
 
-fn request(arguments: &Tune, laboratory: &Laboratory) -> Result<TuneRequest> {
+fn request(
+    arguments: &Tune,
+    variables: Vec<settings::Variable>,
+    laboratory: &Laboratory,
+) -> Result<TuneRequest> {
     let objective = settings::objective(&arguments.objective)?;
     let baseline = settings::configuration(&arguments.baseline)?;
     let baseline = match baseline.checked(&laboratory.facts) {
@@ -84,7 +88,7 @@ fn request(arguments: &Tune, laboratory: &Laboratory) -> Result<TuneRequest> {
     }
     Ok(TuneRequest {
         study: arguments.study.clone().unwrap_or_else(|| study_name(laboratory, objective)),
-        space: SpaceRequest { only: arguments.only.clone(), set: arguments.knob.clone() },
+        space: SpaceRequest { only: arguments.only.clone(), set: arguments.knob.clone(), items: variables },
         baseline,
         objective,
         sampler: arguments.sampler.clone(),

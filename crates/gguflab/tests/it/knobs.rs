@@ -51,13 +51,15 @@ fn facts(preset: &str) -> Facts {
 
 /// Candidates and default; all words of a list, since some are not searched.
 fn values(knob: &Knob, facts: &Facts) -> Vec<Value> {
-    let mut values = (knob.candidates)(facts);
-    values.push((knob.default)(facts));
+    let mut values = knob.candidates(facts);
+    values.push(knob.default(facts));
     match knob.domain {
         Domain::Word(words) => values.extend(words.iter().map(|word| Value::Text((*word).to_string()))),
         Domain::Text(_) if knob.name == "tensor-split" => values.push(Value::Text("3/1".to_string())),
         Domain::Text(_) => values.push(Value::Text("ffn_.*=CPU".to_string())),
         Domain::Switch => values.extend([Value::Switch(true), Value::Switch(false)]),
+        Domain::Number(low, _) => values.push(Value::Number(low)),
+        Domain::Choice(words) => values.extend(words.iter().cloned()),
         Domain::Integer(low, _) => values.push(Value::Integer(low)),
     }
     values.sort_by_key(Value::to_string);

@@ -52,6 +52,7 @@ impl Worker {
         if let Some(bytes) = setup.address_space {
             program.arguments.extend(["--address-space".into(), bytes.to_string().into()]);
         }
+        program.environment.extend(setup.environment.clone());
         // Without this an abort of llama.cpp starts a debugger for a backtrace, which takes seconds.
         program.environment.entry("GGML_NO_BACKTRACE".to_string()).or_insert_with(|| "1".to_string());
         let name = program.path.display().to_string();

@@ -1,7 +1,7 @@
 //! What a version of llama-bench can be asked, by its own `--help`.
 
-use gguflab_types::knob::Flag;
-use gguflab_types::{Configuration, Job, KNOBS, Knob, Request, Value};
+use gguflab_types::knob::{Flag, find, variable};
+use gguflab_types::{Configuration, Job, Knob, Request, Value};
 use std::collections::BTreeSet;
 
 /// Flags and formats that it knows.
@@ -68,8 +68,10 @@ impl Abilities {
     }
 
     fn setting(&self, name: &str, value: &Value, all: &Configuration) -> Result<Vec<String>, String> {
-        let knob =
-            KNOBS.iter().find(|knob| knob.name == name).ok_or_else(|| format!("unknown knob {name}"))?;
+        if variable(name).is_some() {
+            return Ok(Vec::new());
+        }
+        let knob = find(name).ok_or_else(|| format!("unknown knob {name}"))?;
         match (name, value) {
             (_, Value::Auto) => Ok(Vec::new()),
             ("load-mode", value) if !self.knows("-lm") => self.older_load_mode(value),
@@ -124,7 +126,7 @@ impl Abilities {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gguflab_types::{Deadlines, Protocol, Workload};
+    use gguflab_types::{Deadlines, KNOBS, Protocol, Workload};
 
     const NEW: &str = include_str!("../../../tests/recorded/b11434-help.txt");
     const OLD: &str = include_str!("../../../tests/recorded/early-2024-help.txt");

@@ -64,6 +64,9 @@ impl Abilities {
     }
 
     fn setting(&self, name: &str, value: &Value, all: &Configuration) -> Result<Vec<String>, String> {
+        if knob::variable(name).is_some() {
+            return Ok(Vec::new());
+        }
         let knob = knob::find(name).ok_or_else(|| format!("unknown knob {name}"))?;
         match (name, value) {
             (_, Value::Auto) => Ok(Vec::new()),

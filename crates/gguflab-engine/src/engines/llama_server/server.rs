@@ -7,7 +7,7 @@ use crate::engines::{death, is_memory};
 use crate::telemetry::{Usage, group_usage, kernel_kills};
 use gguflab_types::event::Phase;
 use gguflab_types::{Ending, Event, Outcome};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +34,8 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     /// What it was started with, address and name aside.
     pub(super) arguments: Vec<String>,
+    /// The environment variables of knobs that it was started with.
+    pub(super) environment: BTreeMap<String, String>,
     /// Seconds from its start until it was ready.
     pub(super) load: f64,
     said: VecDeque<(Stream, String)>,
@@ -76,16 +78,18 @@ impl Server {
         let place = ["--host", "127.0.0.1", "--port", &address.port().to_string(), "--alias", &name]
             .map(String::from);
         let words = arguments.iter().chain(&place).map(Into::into);
-        let program = Program {
+        let mut program = Program {
             arguments: program.arguments.iter().cloned().chain(words).collect(),
             ..program.clone()
         };
+        let environment: BTreeMap<String, String> = run.job.configuration.environment().collect();
+        program.environment.extend(environment.clone());
         let (started, kills_before) = (Instant::now(), kernel_kills());
         let child = program.spawn().map_err(|error| {
             Ending::new(Outcome::Crashed, format!("{} cannot be started any more: {error}", run.name))
         })?;
         let (arguments, said) = (arguments.to_vec(), VecDeque::new());
-        let mut server = Server { child, address, arguments, load: 0.0, said, kills_before };
+        let mut server = Server { child, address, arguments, environment, load: 0.0, said, kills_before };
         run.tell(Event::Phase(Phase::Load))?;
         let limit = run.job.deadlines.start + run.job.deadlines.load;
         loop {
