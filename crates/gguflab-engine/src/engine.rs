@@ -2,9 +2,12 @@
 
 use crate::engines;
 use gguflab_types::machine::{Device, Machine};
-use gguflab_types::{Declared, Ending, EngineIdentity, Event, Job, ModelIdentity};
+use gguflab_types::metric::DeclaredMetric;
+use gguflab_types::{
+    Configuration, Declared, Ending, EngineIdentity, Event, Forecast, Job, ModelIdentity, Workload,
+};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,8 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Contract (tested for every engine by `tests/it/contract.rs`): [`Engine::run`] tells only known metrics,
 /// returns within the job's deadlines plus the grace for killing, leaves no process behind when it is dropped,
 /// can run the next job after any ending, sets the environment variables that the job's configuration names
-/// (`Configuration::environment`) for the process that it measures, and ends with `Measured` only when every request of the workload has
-/// its repetitions. Noisy ones are flagged and repeated as often as the protocol allows; on a machine that never
+/// (`Configuration::environment`) for the process that it measures, and ends with `Measured` only when every request
+/// of the workload has its repetitions. Noisy ones are flagged and repeated as often as the protocol allows; on a machine that never
 /// becomes quiet they are all there is, and the reader is told.
 pub trait Engine {
     /// Who it is; part of the subject.
@@ -36,9 +39,30 @@ pub trait Engine {
         None
     }
 
+    /// Whether it measures a model file; one that does not has what it measures in itself.
+    fn needs_model(&self) -> bool {
+        true
+    }
+
+    /// The metrics that it tells besides those of the table.
+    fn declared_metrics(&self) -> &[DeclaredMetric] {
+        &[]
+    }
+
+    /// What foretells the needs of configurations for a model (an empty path: none) and a workload, if it can.
+    fn estimator(&self, _model: &Path, _workload: &Workload) -> Option<Arc<dyn Estimator + Send + Sync>> {
+        None
+    }
+
     /// Runs one trial, telling events to `sink` as they happen. Returns early, `Cancelled`, when `stop` is set,
     /// and with the ending that the sink gives when it says [`Control::End`].
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending;
+}
+
+/// Foretells what configurations need, without running them.
+pub trait Estimator {
+    /// A forecast for each, in order; `None` where nothing can be said.
+    fn estimate(&self, configurations: &[Configuration]) -> Vec<Option<Forecast>>;
 }
 
 /// What a simulated engine stands for: knobs depend on this machine and model instead of the real ones.
@@ -101,6 +125,10 @@ pub struct EngineSpecification {
     pub library_paths: Vec<PathBuf>,
     /// The project's worker executable, needed by `embedded` and to contain foreign programs.
     pub worker: PathBuf,
+    /// The knobs that a program of the user's own has instead of those of the table.
+    pub declared: Option<Declared>,
+    /// The metrics that it tells besides those of the table.
+    pub metrics: Vec<DeclaredMetric>,
 }
 
 /// One engine in the table.
@@ -146,6 +174,13 @@ pub const ENGINES: &[EngineRow] = &[
         help: "your own llama-server, measured over HTTP as its clients see it",
         serves: true,
         open: engines::llama_server::open,
+    },
+    EngineRow {
+        name: "command",
+        target: "COMMAND",
+        help: "any program that takes trials as JSON lines (docs/guides/command-engine.md)",
+        serves: false,
+        open: engines::command::open,
     },
     EngineRow {
         name: "simulated",

@@ -11,4 +11,4 @@ pub mod machine;
 pub mod subject;
 pub mod telemetry;
 
-pub use engine::{Control, ENGINES, Engine, EngineError, EngineSpecification, Stop, open, serves};
+pub use engine::{Control, ENGINES, Engine, EngineError, EngineSpecification, Estimator, Stop, open, serves};

@@ -5,7 +5,8 @@ use crate::run::{Recorder, is_complete, run, without_samples};
 use gguflab_engine::Stop;
 use gguflab_types::event::{Level, Phase};
 use gguflab_types::{
-    Configuration, Deadlines, Outcome, Protocol, Purpose, Repetition, Subject, Trial, Workload,
+    Configuration, Deadlines, DeclaredMetric, Outcome, Protocol, Purpose, Repetition, Subject, Trial,
+    Workload,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -42,6 +43,9 @@ pub struct Record {
     pub configuration: Configuration,
     /// How it was measured.
     pub protocol: Protocol,
+    /// The metrics that the engine declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<DeclaredMetric>,
     /// The visits.
     pub trials: Vec<Trial>,
 }
@@ -86,6 +90,7 @@ pub fn bench(
         workload: laboratory.workload().clone(),
         configuration: request.configuration.clone(),
         protocol: request.protocol.clone(),
+        metrics: laboratory.metrics.clone(),
         trials,
     }
 }

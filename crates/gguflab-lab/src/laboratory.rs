@@ -3,13 +3,15 @@
 use crate::turn::{self, Turn};
 use gguflab_engine::engine::Scene;
 use gguflab_engine::subject::SubjectError;
-use gguflab_engine::{Engine, EngineError, EngineSpecification, Stop, machine, open, subject};
+use gguflab_engine::{Engine, EngineError, EngineSpecification, Estimator, Stop, machine, open, subject};
 use gguflab_format::{FindingCode, FormatError, Model, ModelFacts, ModelKind, Severity, check};
 use gguflab_plan::memory::{self, Need};
 use gguflab_types::knob::Facts;
+use gguflab_types::metric::DeclaredMetric;
 use gguflab_types::{Configuration, Ending, Job, Machine, Outcome, Protocol, Subject, Workload};
 use gguflab_types::{Deadlines, ModelIdentity};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a subject is put together from.
 #[derive(Debug, Clone)]
@@ -32,7 +34,11 @@ pub struct Laboratory {
     pub facts: Facts,
     /// Remarks about model and machine that the user should know of.
     pub warnings: Vec<String>,
+    /// The metrics that the engine tells besides those of the table.
+    pub metrics: Vec<DeclaredMetric>,
     model: PathBuf,
+    /// Whether the model is a file, and not something that the engine has in itself.
+    has_file: bool,
     model_facts: Option<ModelFacts>,
     workload: Workload,
     turns: Option<PathBuf>,
@@ -95,6 +101,10 @@ impl Laboratory {
         let identity = match (&scene, &model) {
             (Some(scene), _) => scene.model.clone(),
             (None, Some(usable)) => subject::identity_of(&usable.model, parts.cache)?,
+            // What it measures is named by its command.
+            (None, None) if !engine.needs_model() => {
+                ModelIdentity { name: "command".into(), ..ModelIdentity::default() }
+            }
             (None, None) => return Err(LaboratoryError::NoModel(parts.engine.kind.clone())),
         };
         let (path, model_facts) = match model {
@@ -105,6 +115,7 @@ impl Laboratory {
             // An engine that stands for a model of its own has no file; command lines then show where one belongs.
             None => (PathBuf::from("MODEL.gguf"), None),
         };
+        let has_file = model_facts.is_some();
         let machine = machine_of(&scene, engine.as_mut(), &mut warnings)?;
         let facts = Facts {
             declared: engine.declared(),
@@ -119,7 +130,10 @@ impl Laboratory {
             facts,
             warnings,
             model: path,
-            model_facts,
+            has_file,
+            // What another program needs for the model is not known from its header.
+            model_facts: model_facts.filter(|_| engine.needs_model()),
+            metrics: engine.declared_metrics().to_vec(),
             workload: parts.workload.clone(),
             // A simulated machine is disturbed by nobody.
             turns: parts.cache.filter(|_| scene.is_none()).map(|folder| folder.join("machine.lock")),
@@ -131,6 +145,17 @@ impl Laboratory {
     #[must_use]
     pub fn model(&self) -> &Path {
         &self.model
+    }
+
+    /// What foretells the needs of configurations, if the engine can.
+    #[must_use]
+    pub fn estimator(&self) -> Option<Arc<dyn Estimator + Send + Sync>> {
+        self.engine.estimator(self.model_file(), &self.workload)
+    }
+
+    /// Path of the model's first part; empty when there is no file.
+    fn model_file(&self) -> &Path {
+        if self.has_file { &self.model } else { Path::new("") }
     }
 
     /// What is run.
@@ -157,7 +182,7 @@ impl Laboratory {
     pub fn job(&self, configuration: &Configuration, protocol: &Protocol, deadlines: Deadlines) -> Job {
         let usable = self.subject.machine.memory.usable();
         Job {
-            model: self.model.clone(),
+            model: self.model_file().to_path_buf(),
             configuration: configuration.spelled_out(&self.facts),
             workload: self.workload.clone(),
             protocol: protocol.clone(),

@@ -6,6 +6,7 @@
 
 pub mod configuration;
 pub mod event;
+pub mod forecast;
 pub mod job;
 pub mod knob;
 pub mod machine;
@@ -22,10 +23,11 @@ pub mod workload;
 
 pub use configuration::Configuration;
 pub use event::Event;
+pub use forecast::Forecast;
 pub use job::{Deadlines, Job, PromptKind, Protocol};
 pub use knob::{Declared, DeclaredKnob, Facts, KNOBS, Knob};
 pub use machine::{Machine, MachineState};
-pub use metric::{Direction, METRICS, Metric};
+pub use metric::{DeclaredMetric, Direction, METRICS, Metric};
 pub use outcome::{Ending, Outcome};
 pub use sample::{Repetition, Sample};
 pub use subject::{EngineIdentity, ModelIdentity, Subject};

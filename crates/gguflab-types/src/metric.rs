@@ -115,6 +115,49 @@ const fn metric(name: &'static str, unit: Unit, direction: Direction, help: &'st
     Metric { name, unit, direction, help }
 }
 
+/// A metric that an engine declares at run time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredMetric {
+    /// Its name: lower-case letters, digits and `-`, none of [`METRICS`].
+    pub name: String,
+    /// The base unit of its values.
+    #[serde(default = "no_unit")]
+    pub unit: Unit,
+    /// Which way is better.
+    pub direction: Direction,
+    /// One line of help.
+    #[serde(default)]
+    pub help: String,
+}
+
+fn no_unit() -> Unit {
+    Unit::None
+}
+
+impl DeclaredMetric {
+    /// Checks declarations against each other and against the table.
+    ///
+    /// # Errors
+    /// A fragment that names the metric and says what is wrong with it.
+    pub fn check_all(declared: &[DeclaredMetric]) -> Result<(), String> {
+        for (index, metric) in declared.iter().enumerate() {
+            let name = &metric.name;
+            let plain = |sign: char| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '-';
+            if name.is_empty() || !name.chars().all(plain) {
+                return Err(format!("metric `{name}`: take lower-case letters, digits and `-` for a name"));
+            }
+            if find(name).is_some() {
+                return Err(format!("metric `{name}` is known already: it need not be declared"));
+            }
+            if declared[..index].iter().any(|other| other.name == *name) {
+                return Err(format!("metric `{name}` is declared twice"));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The metric of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Metric> {
@@ -132,5 +175,23 @@ mod tests {
         assert_eq!(names.len(), METRICS.len());
         assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
         assert_eq!(find(DECODE).map(|metric| metric.unit), Some(Unit::TokensPerSecond));
+    }
+
+    #[test]
+    fn declared_metrics_are_checked() {
+        let read = |text: &str| serde_json::from_str::<DeclaredMetric>(text);
+        let energy = read(r#"{"name":"energy","direction":"lower"}"#).unwrap();
+        assert_eq!((energy.unit, energy.direction), (Unit::None, Direction::Lower));
+        let rate =
+            read(r#"{"name":"rate","unit":"tokens-per-second","direction":"higher","help":"x"}"#).unwrap();
+        assert_eq!(DeclaredMetric::check_all(&[energy.clone(), rate]), Ok(()));
+        assert!(read(r#"{"name":"energy","direction":"sideways"}"#).is_err());
+        for (name, reason) in
+            [("decode", "known already"), ("Energy", "lower-case"), ("", "lower-case"), ("energy", "twice")]
+        {
+            let other = DeclaredMetric { name: name.to_string(), ..energy.clone() };
+            let refused = DeclaredMetric::check_all(&[energy.clone(), other]).unwrap_err();
+            assert!(refused.contains(reason), "{refused}");
+        }
     }
 }

@@ -86,7 +86,7 @@ pub(crate) struct Devices {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineArguments {
-    /// embedded, worker=PATH, llama-bench=PATH, llama-server=PATH or simulated[=PRESET]
+    /// embedded, worker=PATH, llama-bench=PATH, llama-server=PATH, command=COMMAND or simulated[=PRESET]
     #[arg(long, default_value = "embedded", value_name = "ENGINE", env = "GGUFLAB_ENGINE")]
     pub(crate) engine: String,
     /// Environment variable for the engine, NAME=VALUE; tune searches NAME=VALUE,VALUE; may be given several times

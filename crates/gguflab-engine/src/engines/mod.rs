@@ -1,5 +1,6 @@
 //! The engines, one file each.
 
+pub mod command;
 pub mod embedded;
 pub mod llama_bench;
 pub mod llama_server;

@@ -4,9 +4,10 @@
 //! it must be there.
 
 use gguflab_engine::{Control, ENGINES, Engine, EngineSpecification, Stop, open};
+use gguflab_types::metric::DeclaredMetric;
 use gguflab_types::{
-    Configuration, Deadlines, Ending, Event, Job, METRICS, Outcome, Protocol, Repetition, Request, Value,
-    Workload, metric,
+    Configuration, Deadlines, Direction, Ending, Event, Job, METRICS, Outcome, Protocol, Repetition, Request,
+    Unit, Value, Workload, metric,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ fn fixtures() -> Vec<Fixture> {
     fixtures.extend(llama_bench_script());
     fixtures.extend(real_program("llama-bench", "GGUFLAB_LLAMA_BENCH"));
     fixtures.extend(llama_server_script());
+    fixtures.extend(command());
     fixtures.extend(real_program("llama-server", "GGUFLAB_LLAMA_SERVER"));
     fixtures.extend(embedded());
     fixtures
@@ -82,6 +84,22 @@ fn llama_server_script() -> Option<Fixture> {
 
 #[cfg(not(unix))]
 fn llama_server_script() -> Option<Fixture> {
+    None
+}
+
+/// A program that takes trials as JSON lines.
+#[cfg(unix)]
+fn command() -> Option<Fixture> {
+    let folder = tempfile::tempdir().unwrap();
+    let (unit, direction) = (Unit::None, Direction::Higher);
+    let score = DeclaredMetric { name: "score".to_string(), unit, direction, help: String::new() };
+    let specification =
+        EngineSpecification { metrics: vec![score], ..crate::programs::specification(&folder, "") };
+    Some(Fixture { name: "command", specification, model: "".into(), _folder: Some(folder) })
+}
+
+#[cfg(not(unix))]
+fn command() -> Option<Fixture> {
     None
 }
 
@@ -200,7 +218,9 @@ fn check_repetition(fixture: &Fixture, job: &Job, repetition: &Repetition) {
     assert!(repetition.duration.is_finite() && repetition.duration > 0.0, "{name}: {repetition:?}");
     assert!(repetition.started > 1.5e9, "{name}: {repetition:?}");
     for sample in &repetition.samples {
-        assert!(METRICS.iter().any(|metric| metric.name == sample.metric), "{name}: {}", sample.metric);
+        let declared = fixture.specification.metrics.iter().map(|metric| metric.name.as_str());
+        let mut known = METRICS.iter().map(|metric| metric.name).chain(declared);
+        assert!(known.any(|known| known == sample.metric), "{name}: {}", sample.metric);
         assert!(!sample.values.is_empty(), "{name}: {}", sample.metric);
         let sound = |value: &f64| value.is_finite() && *value >= 0.0;
         assert!(sample.values.iter().all(sound), "{name}: {sample:?}");

@@ -3,11 +3,15 @@
 // Clippy lets tests unwrap and panic, but does not see that the helpers beside them are part of tests too.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[cfg(unix)]
+mod command;
 mod contract;
 #[cfg(unix)]
 mod llama_bench;
 #[cfg(unix)]
 mod llama_server;
+#[cfg(unix)]
+mod programs;
 #[cfg(unix)]
 mod scripts;
 #[cfg(unix)]

@@ -5,14 +5,20 @@ use crate::bench::Record;
 use crate::objective::of_request;
 use gguflab_report::chart::{Axis, ChartKind, Values};
 use gguflab_report::{Cell, Chart, Column, Document, Table};
-use gguflab_stats::{CONFIDENCE, percentile, positive_location};
-use gguflab_types::{Metric, Outcome, PromptKind, Repetition, Request, Unit, metric};
+use gguflab_stats::{CONFIDENCE, location, percentile, positive_location};
+use gguflab_types::{Outcome, PromptKind, Repetition, Request, Unit, metric};
 
 /// Percentiles of the time between tokens that are shown.
 const PERCENTILES: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99")];
 /// Metrics of one request that are shown, in this order.
-const OF_REQUEST: [&str; 5] =
-    [metric::PREFILL, metric::FIRST_TOKEN, metric::DECODE, metric::REQUEST, metric::CPU_TIME];
+const OF_REQUEST: [&str; 6] = [
+    metric::PREFILL,
+    metric::FIRST_TOKEN,
+    metric::DECODE,
+    metric::REQUEST,
+    metric::CPU_TIME,
+    metric::DRAFT_ACCEPTED,
+];
 /// Metrics of the whole visit that are shown.
 const OF_VISIT: [&str; 5] =
     [metric::LOAD, metric::LOAD_COLD, metric::CONTEXT, metric::PEAK_MEMORY, metric::DEVICE_MEMORY];
@@ -74,8 +80,10 @@ fn figures(record: &Record, repetitions: &[Repetition]) -> Table {
     ];
     let mut table = Table::new("Figures (95 % intervals)", columns);
     let whole: Vec<&Repetition> = repetitions.iter().filter(|one| one.request.is_none()).collect();
-    for row in
-        OF_VISIT.iter().filter_map(|name| metric::find(name)).filter_map(|known| row("", known, &whole))
+    for row in OF_VISIT
+        .iter()
+        .filter_map(|name| metric::find(name))
+        .filter_map(|known| row("", known.name, known.unit, &whole))
     {
         table.push(row);
     }
@@ -83,7 +91,12 @@ fn figures(record: &Record, repetitions: &[Repetition]) -> Table {
         let label = request.label();
         let of_request = of_request(repetitions, index);
         for known in OF_REQUEST.iter().filter_map(|name| metric::find(name)) {
-            if let Some(row) = row(&label, known, &of_request) {
+            if let Some(row) = row(&label, known.name, known.unit, &of_request) {
+                table.push(row);
+            }
+        }
+        for declared in &record.metrics {
+            if let Some(row) = row(&label, &declared.name, declared.unit, &of_request) {
                 table.push(row);
             }
         }
@@ -92,13 +105,15 @@ fn figures(record: &Record, repetitions: &[Repetition]) -> Table {
     table
 }
 
-fn row(label: &str, known: &Metric, repetitions: &[&Repetition]) -> Option<[Cell; 5]> {
-    let values: Vec<f64> = repetitions.iter().filter_map(|one| one.value(known.name)).collect();
-    let estimate = positive_location(&values)?;
+fn row(label: &str, name: &str, unit: Unit, repetitions: &[&Repetition]) -> Option<[Cell; 5]> {
+    let values: Vec<f64> = repetitions.iter().filter_map(|one| one.value(name)).collect();
+    // What an engine declares need not be a time or a rate.
+    let positive = values.iter().all(|value| *value > 0.0);
+    let estimate = if positive { positive_location(&values) } else { location(&values) }?;
     Some([
         Cell::text(label),
-        Cell::text(known.name),
-        estimate_cell(&estimate, known.unit),
+        Cell::text(name),
+        estimate_cell(&estimate, unit),
         Cell::count(values.len() as u64),
         Cell::text(estimate.method),
     ])

@@ -6,13 +6,19 @@ use gguflab_types::{Subject, Unit};
 /// Model, engine and machine.
 pub(super) fn facts(subject: &Subject) -> Vec<(String, Cell)> {
     let (model, engine, machine) = (&subject.model, &subject.engine, &subject.machine);
-    let mut facts = vec![("model".to_string(), Cell::text(format!("{} ({})", model.name, model.file)))];
-    facts.push(("architecture".to_string(), Cell::text(&model.architecture)));
-    facts.push(("tensors mostly".to_string(), Cell::text(&model.quantisation)));
-    facts.push(("model size".to_string(), Cell::number(model.bytes as f64, Unit::Bytes)));
-    facts.push(("fingerprint".to_string(), Cell::code(&model.fingerprint)));
+    let mut facts = Vec::new();
+    // An engine by command may have in itself what it measures.
+    if !model.fingerprint.is_empty() {
+        facts.push(("model".to_string(), Cell::text(format!("{} ({})", model.name, model.file))));
+        facts.push(("architecture".to_string(), Cell::text(&model.architecture)));
+        facts.push(("tensors mostly".to_string(), Cell::text(&model.quantisation)));
+        facts.push(("model size".to_string(), Cell::number(model.bytes as f64, Unit::Bytes)));
+        facts.push(("fingerprint".to_string(), Cell::code(&model.fingerprint)));
+    }
     facts.push(("engine".to_string(), Cell::text(format!("{}: {}", engine.kind, engine.build))));
-    facts.push(("backends".to_string(), Cell::text(engine.backends.join(", "))));
+    if !engine.backends.is_empty() {
+        facts.push(("backends".to_string(), Cell::text(engine.backends.join(", "))));
+    }
     if !engine.environment.is_empty() {
         let parts: Vec<String> =
             engine.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -93,10 +93,11 @@ impl BenchWatcher for Watcher<'_> {
             let unit = metric::find(name)?.unit;
             Some(format!("{name} {}", gguflab_report::format::number(value, unit)))
         };
-        let figures: Vec<String> = [metric::PREFILL, metric::FIRST_TOKEN, metric::DECODE]
-            .iter()
-            .filter_map(|name| show(name))
-            .collect();
+        let usual = [metric::PREFILL, metric::FIRST_TOKEN, metric::DECODE];
+        let declared = repetition.samples.iter().filter(|sample| metric::find(&sample.metric).is_none());
+        let declared =
+            declared.filter_map(|sample| Some(format!("{} {}", sample.metric, sample.values.first()?)));
+        let figures: Vec<String> = usual.iter().filter_map(|name| show(name)).chain(declared).collect();
         let noisy = repetition.noisy.as_ref().map(|why| format!(" (noisy: {why})")).unwrap_or_default();
         self.printer.say(&format!("  request {request}: {}{noisy}", figures.join(", ")));
     }

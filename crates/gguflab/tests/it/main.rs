@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod bench;
+#[cfg(unix)]
+mod command;
 mod knobs;
 mod support;
 mod tune;
