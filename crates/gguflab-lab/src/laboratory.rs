@@ -5,6 +5,7 @@ use gguflab_engine::engine::Scene;
 use gguflab_engine::subject::SubjectError;
 use gguflab_engine::{Engine, EngineError, EngineSpecification, Estimator, Stop, machine, open, subject};
 use gguflab_format::{FindingCode, FormatError, Model, ModelFacts, ModelKind, Severity, check};
+use gguflab_plan::LayerBytes;
 use gguflab_plan::memory::{self, Need};
 use gguflab_types::knob::Facts;
 use gguflab_types::metric::DeclaredMetric;
@@ -39,7 +40,9 @@ pub struct Laboratory {
     model: PathBuf,
     /// Whether the model is a file, and not something that the engine has in itself.
     has_file: bool,
-    model_facts: Option<ModelFacts>,
+    pub(crate) model_facts: Option<ModelFacts>,
+    /// Weights by layer.
+    pub(crate) layers: Option<LayerBytes>,
     workload: Workload,
     turns: Option<PathBuf>,
     pub(crate) engine: Box<dyn Engine>,
@@ -107,6 +110,9 @@ impl Laboratory {
             }
             (None, None) => return Err(LaboratoryError::NoModel(parts.engine.kind.clone())),
         };
+        let layers = model
+            .as_ref()
+            .and_then(|usable| Some(LayerBytes::read(&usable.model, usable.facts.block_count?)));
         let (path, model_facts) = match model {
             Some(usable) => {
                 warnings.extend(usable.warnings);
@@ -134,6 +140,7 @@ impl Laboratory {
             // What another program needs for the model is not known from its header.
             model_facts: model_facts.filter(|_| engine.needs_model()),
             metrics: engine.declared_metrics().to_vec(),
+            layers,
             workload: parts.workload.clone(),
             // A simulated machine is disturbed by nobody.
             turns: parts.cache.filter(|_| scene.is_none()).map(|folder| folder.join("machine.lock")),

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod commands;
 pub mod devices;
 pub mod documents;
+mod forecast;
 pub mod inspect;
 pub mod laboratory;
 pub mod objective;

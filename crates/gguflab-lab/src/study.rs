@@ -7,6 +7,7 @@ use gguflab_search::{Budget, Choice, SearchError, Space, TunePlan, Visit};
 use gguflab_store::Objective as StoredObjective;
 use gguflab_store::{NewStudy, Store, StoreError, Study};
 use gguflab_types::knob::Forbidden;
+use gguflab_types::metric;
 use gguflab_types::{Configuration, Declared, Facts, Outcome, Protocol, Purpose, Trial, Workload};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -216,7 +217,7 @@ impl OpenStudy {
 
     /// A trial of another program counts once it has ended, if its configuration can be run here.
     fn visit(&self, trial: &Trial) -> Option<Visit> {
-        let mut visit = Visit::of(trial, self.cost(trial));
+        let mut visit = Visit { load: self.load(trial), ..Visit::of(trial, self.cost(trial)) };
         if trial.purpose == Purpose::Foreign {
             trial.ending.as_ref()?;
             visit.configuration = visit.configuration.checked(self.plan.space.facts()).ok()?;
@@ -234,6 +235,13 @@ impl OpenStudy {
             _ => self.objective.value(&trial.repetitions, &self.settings.workload),
         };
         value.filter(|_| measured)
+    }
+
+    /// Share of the memory of all GPUs that a trial took.
+    fn load(&self, trial: &Trial) -> Option<f64> {
+        let capacity = self.study.subject.machine.device_memory();
+        let taken = trial.repetitions.iter().find_map(|one| one.value(metric::DEVICE_MEMORY))?;
+        (capacity > 0.0).then(|| taken / capacity)
     }
 
     fn cost(&self, trial: &Trial) -> Option<f64> {
@@ -273,7 +281,9 @@ pub fn open_study(
     // The budget is the one thing that may change: more of it goes on with the same search.
     let mut study = study;
     study.settings = new.settings;
-    Ok((OpenStudy::read(study)?, warnings))
+    let mut open = OpenStudy::read(study)?;
+    open.plan = open.plan.with_forecaster(laboratory.forecaster());
+    Ok((open, warnings))
 }
 
 /// Checks what can be told without a store: that the space can be searched for the objective within the budget.

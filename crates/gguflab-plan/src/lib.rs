@@ -2,6 +2,8 @@
 //!
 //! Exact placement of tensors and allocation of types come beside [`memory`].
 
+pub mod device;
 pub mod memory;
 
+pub use device::LayerBytes;
 pub use memory::{CacheType, Need, cache_bytes, largest_context, need};

@@ -97,12 +97,17 @@ pub fn cache_bytes(
 /// What a configuration needs for this many sequences of this many tokens; `None` if the header does not say.
 #[must_use]
 pub fn need(facts: &ModelFacts, configuration: &Configuration, tokens: u64, sequences: u64) -> Option<Need> {
-    let set = configuration.integer("ubatch").and_then(|size| u64::try_from(size).ok());
-    let batch = configuration.integer("batch").and_then(|size| u64::try_from(size).ok()).unwrap_or(u64::MAX);
-    // llama.cpp cuts the physical batch to the logical one and to the context.
-    let ubatch = set.unwrap_or(DEFAULT_UBATCH).min(batch).min(pad(tokens)?.saturating_mul(sequences.max(1)));
+    let ubatch = physical_batch(configuration, tokens, sequences)?;
     let cache = cache_bytes(facts, tokens, sequences, ubatch, CacheType::of(configuration))?;
     Some(Need { weights: facts.tensor_bytes, cache, compute: compute_bytes(facts, ubatch) })
+}
+
+/// Tokens that are computed at once: llama.cpp cuts the physical batch to the logical one and to the context.
+pub(crate) fn physical_batch(configuration: &Configuration, tokens: u64, sequences: u64) -> Option<u64> {
+    let size = |knob: &str| configuration.integer(knob).and_then(|size| u64::try_from(size).ok());
+    let batch = size("batch").unwrap_or(u64::MAX);
+    let context = pad(tokens)?.saturating_mul(sequences.max(1));
+    Some(size("ubatch").unwrap_or(DEFAULT_UBATCH).min(batch).min(context))
 }
 
 /// The longest context of one sequence that fits into this many bytes with default settings, at most what the
@@ -123,7 +128,8 @@ pub fn largest_context(facts: &ModelFacts, usable: u64) -> Option<u64> {
     Some(low * PADDING)
 }
 
-fn compute_bytes(facts: &ModelFacts, ubatch: u64) -> u64 {
+/// Upper estimate of the compute buffer and of the engine itself.
+pub(crate) fn compute_bytes(facts: &ModelFacts, ubatch: u64) -> u64 {
     let widest = [
         facts.embedding_length.unwrap_or(0),
         facts.feed_forward_length.as_ref().map_or(0, |width| width.largest()),

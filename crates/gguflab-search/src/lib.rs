@@ -12,6 +12,7 @@ pub mod race;
 pub mod sampler;
 mod samplers;
 pub mod space;
+mod surrogate;
 pub mod tuning;
 pub mod visit;
 

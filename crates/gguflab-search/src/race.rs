@@ -143,6 +143,12 @@ pub enum Finish {
     BudgetEnded,
 }
 
+/// Who leads the race so far: the best by its shared rounds with the baseline, which may be the baseline itself.
+#[must_use]
+pub fn leader(visits: &[Visit], settings: &RaceSettings) -> Option<Configuration> {
+    Race::new(visits, settings).leader()
+}
+
 /// The next step of the race, from its visits alone (visits of other purposes are not looked at).
 #[must_use]
 pub fn next(visits: &[Visit], settings: &RaceSettings) -> RaceStep {

@@ -1,6 +1,6 @@
 //! Who proposes the next configuration: one trait, one table.
 
-use crate::samplers::{grid::Grid, random::Random, screen::Screen};
+use crate::samplers::{grid::Grid, model::Model, random::Random, screen::Screen};
 use crate::space::Space;
 use crate::visit::Visit;
 use gguflab_types::{Configuration, Outcome, Purpose};
@@ -57,6 +57,12 @@ pub const SAMPLERS: &[SamplerRow] = &[
         help: "configurations drawn at random, none twice",
         purpose: Purpose::Search,
         make: |seed| Box::new(Random { seed }),
+    },
+    SamplerRow {
+        name: "model",
+        help: "what a Gaussian process of the visits so far expects most of",
+        purpose: Purpose::Search,
+        make: |seed| Box::new(Model { seed }),
     },
 ];
 

@@ -1,6 +1,8 @@
 //! The samplers, one file each.
 
 pub(crate) mod grid;
+pub(crate) mod model;
+pub(crate) mod opening;
 pub(crate) mod random;
 pub(crate) mod screen;
 

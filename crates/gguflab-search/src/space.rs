@@ -1,14 +1,16 @@
 //! The lattice of configurations that a search may choose from.
 
+mod forecaster;
 mod presets;
 mod values;
 
+pub use forecaster::Forecaster;
 pub use presets::{PRESETS, Preset, preset};
 
 use crate::error::SearchError;
 use crate::order::Permutation;
 use gguflab_types::knob::{Facts, Forbidden, Memory};
-use gguflab_types::{Configuration, Value};
+use gguflab_types::{Configuration, Forecast, Value};
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -56,6 +58,7 @@ pub struct Space {
     facts: Facts,
     baseline: Configuration,
     listed: OnceLock<Vec<Configuration>>,
+    forecaster: Option<Forecaster>,
 }
 
 /// Lattices up to this size are laid out once.
@@ -173,7 +176,24 @@ impl Space {
         dimensions.retain(|dimension| !dimension.values.is_empty());
         dimensions.sort_by_key(|dimension| place(&dimension.knob));
         let baseline = baseline.canonical(facts);
-        Space { dimensions, facts: facts.clone(), baseline, listed: OnceLock::new() }
+        let facts = facts.clone();
+        Space { dimensions, facts, baseline, listed: OnceLock::new(), forecaster: None }
+    }
+
+    /// The same space with something that foretells what its configurations need.
+    #[must_use]
+    pub fn with_forecaster(mut self, forecaster: Option<Forecaster>) -> Space {
+        self.forecaster = forecaster;
+        self
+    }
+
+    /// What configurations are foretold to need and take; `None` where nobody can tell.
+    #[must_use]
+    pub fn forecasts(&self, configurations: &[Configuration]) -> Vec<Option<Forecast>> {
+        let mut forecasts =
+            self.forecaster.as_ref().map_or_else(Vec::new, |one| one.foretell(configurations));
+        forecasts.resize(configurations.len(), None);
+        forecasts
     }
 
     /// The dimensions, strongest expected effect first.

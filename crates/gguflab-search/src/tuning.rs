@@ -8,7 +8,7 @@ pub use dry::{PlannedVisit, dry_run};
 use crate::error::SearchError;
 use crate::race::{self, RaceResult, RaceSettings, RaceStep};
 use crate::sampler::{self, Proposal, SAMPLERS, SamplerRow};
-use crate::space::Space;
+use crate::space::{Forecaster, Space};
 use crate::visit::{Seen, Visit, commonest_failure};
 use gguflab_types::{Configuration, Outcome, Purpose};
 use ledger::Ledger;
@@ -27,7 +27,7 @@ pub struct Budget {
 /// Which sampler searches.
 #[derive(Debug, Clone, Copy)]
 pub enum Choice {
-    /// The full grid where the budget allows it, else the coordinate screen.
+    /// The full grid where the budget allows it, a screen of small lattices, else the search by a model.
     Auto,
     /// This one.
     Named(&'static SamplerRow),
@@ -59,7 +59,7 @@ pub struct TunePlan {
     pub baseline_repeats: u32,
     /// What it may cost.
     pub budget: Budget,
-    /// Share of the budget that is kept for the race.
+    /// Share of the budget that is kept for the race, of budgets up to 40 runs; less of larger ones.
     pub race_share: f64,
     /// Contenders in the race, at most (fewer where the budget leaves less than three rounds for so many).
     pub finalists: usize,
@@ -123,6 +123,11 @@ pub struct Stage {
     pub expected: usize,
 }
 
+/// The sampler for lattices that are too large for a grid.
+const MODEL: &str = "model";
+/// Budgets above so many runs do not keep their share for the race but so many runs and a tenth of what is above.
+const LARGE_BUDGET: usize = 40;
+const LARGE_RACE: usize = 16;
 /// A finalist's screen value may be this much above the baseline's: more cannot be noise.
 const HOPE: f64 = 1.05;
 /// Rounds that a race has at least, which limits the number of finalists.
@@ -144,6 +149,13 @@ impl TunePlan {
         }
     }
 
+    /// The same plan over a space of which something foretells what its configurations need.
+    #[must_use]
+    pub fn with_forecaster(self, forecaster: Option<Forecaster>) -> TunePlan {
+        let space = Arc::unwrap_or_clone(self.space).with_forecaster(forecaster);
+        TunePlan { space: Arc::new(space), ..self }
+    }
+
     /// Checks the budget.
     ///
     /// # Errors
@@ -159,15 +171,23 @@ impl TunePlan {
     }
 
     /// The sampler that searches: the chosen one, or by the size of the lattice (grid where 1.5 × its distinct
-    /// configurations fit into the runs for searching).
+    /// configurations fit into the runs for searching, a screen where there are few runs on a small CPU lattice).
     #[must_use]
     pub fn sampler(&self) -> &'static SamplerRow {
         let fits = |count: usize| count * 3 <= self.search_runs() * 2;
         match self.choice {
             Choice::Named(row) => row,
             Choice::Auto if self.space.count().is_some_and(fits) => &SAMPLERS[0],
-            Choice::Auto => &SAMPLERS[1],
+            Choice::Auto if self.is_small() => &SAMPLERS[1],
+            Choice::Auto => sampler::find(MODEL).unwrap_or(&SAMPLERS[0]),
         }
+    }
+
+    /// Whether a coordinate screen does better than a model: on a small lattice without a GPU, where nothing fails, with
+    /// fewer runs than there are steps along all knobs (`docs/design/search.md` has the figures).
+    fn is_small(&self) -> bool {
+        let steps: usize = self.space.dimensions().iter().map(|one| one.values.len() - 1).sum();
+        self.space.facts().gpus == 0 && self.space.count().is_some() && self.search_runs() < steps
     }
 
     /// Visits of the baseline.
@@ -180,6 +200,8 @@ impl TunePlan {
     #[must_use]
     pub fn race_runs(&self) -> usize {
         let kept = (f64::from(self.budget.runs) * self.race_share.clamp(0.0, 1.0)).round() as usize;
+        // A large budget is worth more in the search, which sees through noise by what it knows of the neighbours.
+        let kept = kept.min(LARGE_RACE + self.runs().saturating_sub(LARGE_BUDGET) / 10);
         kept.min(self.runs().saturating_sub(self.baseline_runs()))
     }
 
@@ -350,21 +372,63 @@ fn affordable(plan: &TunePlan, ledger: &Ledger, elapsed: f64) -> usize {
     ledger.race.saturating_add(more as usize)
 }
 
-/// The best configurations besides the baseline by what the search saw of them.
-fn finalists(plan: &TunePlan, visits: &[Visit], places: usize) -> Vec<Configuration> {
+/// The configuration to use if the search ended now: the leader of the race, else the best that is believed of
+/// those that ran.
+#[must_use]
+pub fn incumbent(plan: &TunePlan, visits: &[Visit]) -> Configuration {
+    let ledger = Ledger::new(visits);
+    if ledger.race > 0 {
+        let settings = RaceSettings {
+            contenders: finalists(plan, visits, usize::MAX)
+                .into_iter()
+                .filter(|one| raced(visits, one))
+                .collect(),
+            baseline: plan.space.baseline().clone(),
+            baseline_runs: ledger.baseline.measured > 0,
+            visits: plan.runs(),
+            affordable: usize::MAX,
+            margin: plan.margin,
+            seed: plan.seed,
+        };
+        if let Some(leader) = race::leader(visits, &settings) {
+            return leader;
+        }
+    }
+    let best = ranking(plan, visits).into_iter().next();
+    best.map_or_else(|| plan.space.baseline().clone(), |(_, configuration)| configuration)
+}
+
+fn raced(visits: &[Visit], configuration: &Configuration) -> bool {
+    visits.iter().any(|visit| visit.purpose == Purpose::Race && visit.configuration == *configuration)
+}
+
+/// Configurations that ran before the race, best first, with what is believed of each: by a model of all visits, which
+/// sees through the noise of one, or by their own visits alone where there are too few for one.
+fn ranking(plan: &TunePlan, visits: &[Visit]) -> Vec<(f64, Configuration)> {
+    let modelled = plan.sampler().name == MODEL;
+    if let Some(ranked) = modelled.then(|| crate::samplers::model::ranking(&plan.space, visits)).flatten() {
+        return ranked;
+    }
     let seen = Seen::new(visits);
-    let baseline = plan.space.baseline();
-    let bar = seen.value(baseline).map_or(f64::INFINITY, |value| value * HOPE);
-    let mut ranked: Vec<(f64, &Configuration)> = Vec::new();
-    for visit in visits.iter().filter(|visit| visit.exploratory() && visit.configuration != *baseline) {
-        let listed = ranked.iter().any(|(_, configuration)| **configuration == visit.configuration);
-        let value = seen.value(&visit.configuration).filter(|value| *value <= bar);
-        if let Some(value) = value.filter(|_| !listed) {
-            ranked.push((value, &visit.configuration));
+    let mut ranked: Vec<(f64, Configuration)> = Vec::new();
+    for visit in visits.iter().filter(|visit| visit.exploratory()) {
+        let listed = ranked.iter().any(|(_, configuration)| *configuration == visit.configuration);
+        if let Some(value) = seen.value(&visit.configuration).filter(|_| !listed) {
+            ranked.push((value, visit.configuration.clone()));
         }
     }
     ranked.sort_by(|one, other| one.0.total_cmp(&other.0));
-    ranked.into_iter().take(places).map(|(_, configuration)| configuration.clone()).collect()
+    ranked
+}
+
+/// The best configurations besides the baseline by what the search saw of them.
+fn finalists(plan: &TunePlan, visits: &[Visit], places: usize) -> Vec<Configuration> {
+    let ranked = ranking(plan, visits);
+    let baseline = plan.space.baseline();
+    let of_baseline = ranked.iter().find(|(_, configuration)| configuration == baseline);
+    let bar = of_baseline.map_or(f64::INFINITY, |(value, _)| value * HOPE);
+    let others = ranked.iter().filter(|(value, configuration)| *value <= bar && configuration != baseline);
+    others.take(places).map(|(_, configuration)| configuration.clone()).collect()
 }
 
 fn all_failed(visits: &[Visit]) -> Step {

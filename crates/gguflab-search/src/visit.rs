@@ -19,6 +19,8 @@ pub struct Visit {
     pub cause: String,
     /// The objective, lower is better, above 0 (usually seconds): the median over the repetitions of this visit.
     pub value: Option<f64>,
+    /// Share of the memory of devices (or of the host, where there are none) that it took; above 0.
+    pub load: Option<f64>,
     /// Wall seconds that it took; 0 while it runs.
     pub cost: f64,
 }
@@ -34,6 +36,7 @@ impl Visit {
             outcome: trial.ending.as_ref().map(|ending| ending.outcome),
             cause: trial.ending.as_ref().map(|ending| ending.cause.clone()).unwrap_or_default(),
             value: objective,
+            load: None,
             cost: trial.duration.unwrap_or(0.0),
         }
     }
@@ -55,6 +58,14 @@ impl Visit {
     pub fn measured(&self) -> Option<f64> {
         let value = self.value.filter(|value| value.is_finite() && *value > 0.0)?;
         (self.outcome == Some(Outcome::Measured)).then_some(value)
+    }
+
+    /// What a model may learn from: the objective of a visit that was measured, or as far as it came when it was
+    /// pruned.
+    #[must_use]
+    pub fn informative(&self) -> Option<f64> {
+        let value = self.value.filter(|value| value.is_finite() && *value > 0.0)?;
+        matches!(self.outcome, Some(Outcome::Measured | Outcome::Pruned)).then_some(value)
     }
 
     /// Whether it ended without a value.
@@ -117,7 +128,7 @@ pub(crate) fn commonest_failure(visits: &[Visit]) -> Option<(Outcome, String, us
 }
 
 /// A 64-bit print of a configuration (FNV-1a), equal for equal ones; much cheaper than writing it out.
-fn print(configuration: &Configuration) -> u64 {
+pub(crate) fn print(configuration: &Configuration) -> u64 {
     use gguflab_types::Value;
     let mut state = 0xcbf2_9ce4_8422_2325_u64;
     let mut eat = |bytes: &[u8]| {

@@ -91,6 +91,12 @@ impl Machine {
         u32::try_from(self.devices.iter().filter(|device| device.gpu).count()).unwrap_or(u32::MAX)
     }
 
+    /// Bytes of memory that all GPUs together have free.
+    #[must_use]
+    pub fn device_memory(&self) -> f64 {
+        self.devices.iter().filter(|device| device.gpu).map(|device| device.memory_free as f64).sum()
+    }
+
     /// What knobs depend on, for a model of so many layers and experts (0: dense) and a workload on this machine.
     #[must_use]
     pub fn facts(&self, layers: u32, experts: u32, workload: &Workload) -> Facts {

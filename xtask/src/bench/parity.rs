@@ -43,14 +43,14 @@ const CELLS: &[Cell] = &[
         ours: "--prompt 512 --generate 0",
         theirs: "-p 512 -n 0",
         mark: ": prompt run ",
-        repetitions: 2,
+        repetitions: 1,
     },
     Cell {
         name: "tg128",
         ours: "--prompt 0 --generate 128",
         theirs: "-p 0 -n 128",
         mark: ": generation run ",
-        repetitions: 4,
+        repetitions: 1,
     },
 ];
 

@@ -10,18 +10,20 @@ mod parameters;
 mod physics;
 mod preset;
 
-use crate::engine::{Control, Engine, EngineError, EngineSpecification, Scene, Stop};
+use crate::engine::{Control, Engine, EngineError, EngineSpecification, Estimator, Scene, Stop};
 use crate::telemetry::noisy_on;
 use gguflab_types::event::{Level, Phase};
 use gguflab_types::machine::{Device, MachineState};
 use gguflab_types::metric;
 use gguflab_types::{
-    Configuration, Ending, EngineIdentity, Event, Job, Outcome, Repetition, Request, Sample,
+    Configuration, Ending, EngineIdentity, Event, Forecast, Job, Outcome, Repetition, Request, Sample,
 };
 use gguflab_types::{Workload, knob::Scope};
 use noise::{Disturbance, Noise};
 use parameters::Parameters;
 use physics::{Fault, Rates};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use preset::{PRESETS, PresetRow};
@@ -72,6 +74,27 @@ pub fn true_seconds(preset: &str, configuration: &Configuration, workload: &Work
     (weight > 0.0).then(|| sum / weight)
 }
 
+/// The share of its card's memory that a configuration is foretold to need, as a reading of a model's header would tell
+/// it: not quite right, by the same factor everywhere. `None` without a card, and for an unknown preset.
+#[must_use]
+pub fn forecast(preset: &str, configuration: &Configuration, workload: &Workload) -> Option<Forecast> {
+    let preset = preset::find(preset)?;
+    let share = physics::card_share(preset, configuration, workload.context())?;
+    Some(Forecast { load: share * preset.forecast_error, seconds: None })
+}
+
+/// Foretells the load of a preset's card.
+struct Foreteller {
+    preset: &'static str,
+    workload: Workload,
+}
+
+impl Estimator for Foreteller {
+    fn estimate(&self, configurations: &[Configuration]) -> Vec<Option<Forecast>> {
+        configurations.iter().map(|one| forecast(self.preset, one, &self.workload)).collect()
+    }
+}
+
 struct Simulated {
     parameters: Parameters,
     identity: EngineIdentity,
@@ -104,6 +127,12 @@ impl Engine for Simulated {
 
     fn scene(&self) -> Option<&Scene> {
         Some(&self.scene)
+    }
+
+    fn estimator(&self, _: &Path, workload: &Workload) -> Option<Arc<dyn Estimator + Send + Sync>> {
+        let preset = self.parameters.preset;
+        preset.graphics.as_ref()?;
+        Some(Arc::new(Foreteller { preset: preset.name, workload: workload.clone() }))
     }
 
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending {

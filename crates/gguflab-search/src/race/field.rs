@@ -54,6 +54,36 @@ impl<'race> Race<'race> {
         Field { dropped: BTreeMap::new() }
     }
 
+    /// The best contender still in it after the rounds that are complete, or the baseline where that is better.
+    pub(super) fn leader(&self) -> Option<Configuration> {
+        let mut field = self.start();
+        let mut rounds = 0;
+        while self.complete(rounds, &field) {
+            self.settle(rounds, &mut field);
+            rounds += 1;
+        }
+        let best = self.ranked(rounds.max(1), &field).first().copied()?;
+        let cells = self.cells(rounds.max(1));
+        let median_of = |number| {
+            let values: Vec<f64> =
+                cells.iter().filter(|cell| cell.treatment == number).map(|cell| cell.value).collect();
+            median(&values)
+        };
+        let baseline = median_of(BASELINE).filter(|_| self.settings.baseline_runs);
+        let better = median_of(best)?;
+        Some(
+            self.configuration(if baseline.is_some_and(|bar| bar < better) { BASELINE } else { best })
+                .clone(),
+        )
+    }
+
+    /// Whether everybody who is still in it has run in a round.
+    fn complete(&self, round: u32, field: &Field) -> bool {
+        let ended = |number: &usize| self.table.get(&(round, *number)).is_some_and(|visit| !visit.running());
+        let active = field.active(self.settings);
+        !active.is_empty() && active.iter().all(ended)
+    }
+
     /// Who runs in a round, in the order of the round. A round that the budget cannot pay in full keeps the baseline
     /// and the best.
     pub(super) fn members(&self, round: u32, field: &Field) -> Vec<usize> {

@@ -44,6 +44,7 @@ pub fn dry_run(plan: &TunePlan, cost_of: &dyn Fn(&Configuration) -> f64) -> Vec<
             // Equal values: the screen follows nothing. In the race they go up and down, so that it uses its
             // budget to the end instead of finding exact equality at once.
             value: Some(if raced && (visits.len() + round as usize).is_multiple_of(2) { 1.1 } else { 1.0 }),
+            load: None,
             cost: seconds,
         });
     }

@@ -142,6 +142,7 @@ pub(crate) fn visit(configuration: &Configuration, purpose: Purpose, round: u32,
         outcome: Some(answer.0),
         cause: if answer.0 == Outcome::Measured { String::new() } else { format!("because of {}", answer.0) },
         value: answer.1,
+        load: None,
         cost: answer.1.unwrap_or(0.5),
     }
 }

@@ -48,6 +48,18 @@ struct Settings {
     cache_offload: bool,
     operation_offload: bool,
     repack: bool,
+    numa: Numa,
+}
+
+/// How threads are placed on several sockets.
+#[derive(Clone, Copy, PartialEq)]
+enum Numa {
+    /// As the system likes.
+    Unset,
+    /// Evenly over all nodes.
+    Distribute,
+    /// On the first node only.
+    Isolate,
 }
 
 /// Where the weights are: shares of the bytes that a token needs, and bytes in all on the card.
@@ -117,6 +129,15 @@ pub(super) fn rates(
     })
 }
 
+/// The share of the card's memory that a configuration needs; `None` without a card.
+pub(super) fn card_share(preset: &Preset, configuration: &Configuration, context: u64) -> Option<f64> {
+    let graphics = preset.graphics.as_ref()?;
+    let settings = settings(preset, configuration);
+    let cache = context as f64 * preset.cache_bytes * settings.cache_share;
+    let placement = place(preset, configuration, &settings, cache);
+    Some(device_memory(preset, &settings, &placement, cache) / graphics.memory)
+}
+
 fn flat(preset: &Preset, request: &Request, context: u64) -> Rates {
     let sequences = f64::from(request.concurrency.max(1));
     Rates {
@@ -157,6 +178,28 @@ fn settings(preset: &Preset, configuration: &Configuration) -> Settings {
         cache_offload: !off("kv-offload"),
         operation_offload: !off("op-offload"),
         repack: !off("repack"),
+        numa: match configuration.get("numa").to_string().as_str() {
+            "distribute" => Numa::Distribute,
+            "isolate" => Numa::Isolate,
+            _ => Numa::Unset,
+        },
+    }
+}
+
+/// Speed of the arithmetic and of the memory, as shares of what the cores and channels of all sockets can do.
+/// Unplaced threads read most of the weights over the link between sockets; on one node its own half is there.
+fn sockets(preset: &Preset, settings: &Settings, threads: f64) -> (f64, f64) {
+    if preset.sockets < 2 {
+        return (1.0, 1.0);
+    }
+    let one_node = f64::from(preset.cores) / f64::from(preset.sockets);
+    let alone = threads <= one_node;
+    match settings.numa {
+        Numa::Unset if alone => (0.95, 0.40),
+        Numa::Unset => (0.80, 0.62),
+        Numa::Distribute => (0.93, 0.9),
+        // More threads than the node has cores share them.
+        Numa::Isolate => ((one_node / threads).min(1.0), 0.5),
     }
 }
 
@@ -273,6 +316,8 @@ fn prompt_seconds(preset: &Preset, settings: &Settings, placement: &Placement, r
     let efficiency = |half: f64, large: f64| ubatch / (ubatch + half) / (1.0 + (ubatch / large).powi(2));
     let repack = if settings.repack { 1.0 } else { 0.75 };
     let cores = speed_of_threads(settings.threads_batch, preset, 0.12);
+    let (arithmetic, _) = sockets(preset, settings, settings.threads_batch);
+    let cores = cores * arithmetic;
     let on_host = 1.0 / (preset.core_speed * cores * repack * efficiency(16.0, 3000.0));
     let on_host = on_host * attention(settings, depth, false);
     let mut seconds = tokens * on_host * (1.0 - placement.active_on_card);
@@ -309,9 +354,11 @@ fn step_seconds(preset: &Preset, settings: &Settings, placement: &Placement, req
     let active = 1.0 - (1.0 - preset.active).powf(sequences);
     let bytes = preset.model_bytes * if preset.active < 1.0 { active } else { 1.0 };
     let repack = if settings.repack { 1.0 } else { 1.02 };
-    let cores = speed_of_threads(settings.threads, preset, -0.08);
+    let (share_of_cores, share_of_memory) = sockets(preset, settings, settings.threads);
+    let cores = speed_of_threads(settings.threads, preset, -0.08) * share_of_cores;
+    let bandwidth = preset.bandwidth * share_of_memory;
     let saturation = 1.0 - (-cores / (0.45 * f64::from(preset.cores))).exp();
-    let memory = bytes / (preset.bandwidth * saturation * repack);
+    let memory = bytes / (bandwidth * saturation * repack);
     let arithmetic = sequences / (preset.core_speed * cores * 0.5);
     // A smooth maximum: both limits are felt where they meet.
     let on_host = (memory.powi(4) + arithmetic.powi(4)).powf(0.25);
@@ -319,7 +366,7 @@ fn step_seconds(preset: &Preset, settings: &Settings, placement: &Placement, req
     let flash = if settings.flash_attention { 0.8 } else { 1.0 };
     let cache = depth * sequences * preset.cache_bytes * settings.cache_share * flash;
     let (share, layers) = (placement.active_on_card, placement.layers_on_card);
-    let host_bandwidth = preset.bandwidth * saturation;
+    let host_bandwidth = bandwidth * saturation;
     let mut seconds = on_host * (1.0 - share) + cache * (1.0 - layers) / host_bandwidth;
     if let Some(graphics) = &preset.graphics {
         let on_card = bytes / graphics.bandwidth + sequences * 2e-5;

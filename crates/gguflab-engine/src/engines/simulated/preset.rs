@@ -14,6 +14,8 @@ pub struct PresetRow {
     pub cores: u32,
     /// Logical processors.
     pub logical: u32,
+    /// Sockets, each a NUMA node of its own.
+    pub sockets: u32,
     /// Bytes of memory of the host.
     pub memory: u64,
     /// Bytes per second that all cores together read from memory.
@@ -32,6 +34,8 @@ pub struct PresetRow {
     pub experts: u32,
     /// The graphics card.
     pub graphics: Option<Graphics>,
+    /// Factor by which a forecast of the card's memory is wrong.
+    pub forecast_error: f64,
     /// What else is special about it.
     pub temper: Temper,
 }
@@ -68,6 +72,7 @@ const LAPTOP: PresetRow = PresetRow {
     help: "four cores with two threads each, a dense model of 1 GB",
     cores: 4,
     logical: 8,
+    sockets: 1,
     memory: 16 << 30,
     bandwidth: 40e9,
     core_speed: 60.0,
@@ -77,6 +82,7 @@ const LAPTOP: PresetRow = PresetRow {
     layers: 24,
     experts: 0,
     graphics: None,
+    forecast_error: 1.06,
     temper: Temper::Normal,
 };
 
@@ -98,6 +104,20 @@ pub const PRESETS: &[PresetRow] = &[
         ..LAPTOP
     },
     PresetRow {
+        name: "card",
+        help: "six cores and a graphics card whose memory holds under half of a dense model of 5 GB",
+        cores: 6,
+        logical: 12,
+        memory: 32 << 30,
+        bandwidth: 50e9,
+        core_speed: 12.0,
+        model_bytes: 5e9,
+        cache_bytes: 131_072.0,
+        layers: 32,
+        graphics: Some(Graphics { memory: 2.6e9, bandwidth: 300e9, speed: 1500.0, link: 6e9 }),
+        ..LAPTOP
+    },
+    PresetRow {
         name: "moe",
         help: "sixteen cores and a graphics card that holds under half of a model of 18 GB with 64 experts",
         cores: 16,
@@ -111,6 +131,21 @@ pub const PRESETS: &[PresetRow] = &[
         layers: 32,
         experts: 64,
         graphics: Some(Graphics { memory: 8e9, bandwidth: 500e9, speed: 3000.0, link: 20e9 }),
+        forecast_error: 0.94,
+        ..LAPTOP
+    },
+    PresetRow {
+        name: "server",
+        help: "two sockets of thirty-two cores with memory of their own, a dense model of 20 GB",
+        cores: 64,
+        logical: 128,
+        sockets: 2,
+        memory: 256 << 30,
+        bandwidth: 300e9,
+        core_speed: 4.0,
+        model_bytes: 20e9,
+        cache_bytes: 196_608.0,
+        layers: 48,
         ..LAPTOP
     },
     PresetRow {
@@ -144,8 +179,8 @@ impl PresetRow {
                 architecture: "simulated".to_string(),
                 physical_cores: self.cores,
                 logical_cores: self.logical,
-                sockets: 1,
-                numa_nodes: 1,
+                sockets: self.sockets,
+                numa_nodes: self.sockets,
                 ..Cpu::default()
             },
             memory: Memory { total: self.memory, available: self.memory / 8 * 7, limit: None, swap: 0 },
