@@ -8,6 +8,7 @@ mod help_time;
 mod parent_memory;
 mod parity;
 mod process;
+mod search;
 mod store;
 
 use crate::setup::{self, BuildEnvironment};
@@ -49,6 +50,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "parent-memory",
         help: "peak memory of the gguflab process during a tune",
         run: parent_memory::run,
+    },
+    Benchmark {
+        name: "search",
+        help: "our search beside Optuna's TPE and random search, as many seeds as pairs (20 minutes)",
+        run: search::run,
     },
     Benchmark { name: "store", help: "storing 1,000 trials", run: store::run },
     Benchmark { name: "demo-time", help: "the demo, without the builds before it", run: demo_time::run },

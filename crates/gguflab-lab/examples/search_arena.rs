@@ -171,8 +171,12 @@ fn describe(machine: &Machine) -> Result<(), Failure> {
     let share = |count: usize| count as f64 / distinct.len() as f64;
     let at = distinct.iter().find(|(_, time)| **time == Some(best)).map(|(key, _)| key);
     let baseline = machine.truth(space.baseline()).map(|time| time / best - 1.0);
+    let knobs = space.dimensions().iter().map(|dimension| {
+        let meant = space.meant(space.baseline(), &dimension.knob);
+        json!({"name": dimension.knob, "ordered": dimension.ordered, "values": dimension.values, "meant": meant})
+    });
     let row = json!({
-        "machine": machine.name, "size": size as f64, "distinct": distinct.len(), "cannot_run": share(failing),
+        "knobs": knobs.collect::<Vec<Json>>(), "baseline": space.baseline(), "machine": machine.name, "size": size as f64, "distinct": distinct.len(), "cannot_run": share(failing),
         "within_2_percent": share(near), "best": best, "best_at": at, "loss_of_baseline": baseline,
     });
     print(&row)
@@ -186,10 +190,9 @@ fn run(
     (blind, deaf): (bool, bool),
 ) -> Result<(), Failure> {
     let space = machine.space()?;
-    let best: f64 = match std::env::var("ARENA_BEST").ok().and_then(|text| text.parse().ok()) {
-        Some(best) => best,
-        None => machine.best(&space),
-    };
+    // Looking at the whole lattice takes seconds; who has done it before says what came of it.
+    let known = std::env::var("ARENA_BEST").ok().and_then(|text| text.parse().ok());
+    let best: f64 = known.unwrap_or_else(|| machine.best(&space));
     let (preset, workload) = (machine.preset, machine.workload());
     let forecaster = Forecaster::new(move |configurations| {
         configurations.iter().map(|one| forecast(preset, one, &workload)).collect()
@@ -263,14 +266,11 @@ fn serve(machine: &Machine, seed: u64) -> Result<(), Failure> {
     for line in std::io::stdin().lock().lines() {
         let asked: Json = serde_json::from_str(&line?)?;
         let settings: Configuration = serde_json::from_value(asked["settings"].clone())?;
-        let made = settings.checked(space.facts());
-        let answer = match made {
-            Err(_) => json!({"value": null, "truth": null}),
-            Ok(configuration) => {
-                let truth = machine.truth(&configuration);
-                json!({"value": visit(machine, engine.as_mut(), configuration).value, "truth": truth})
-            }
-        };
+        // As llama.cpp does: a ubatch above the batch is cut to it.
+        let configuration = settings.canonical(space.facts());
+        let truth = machine.truth(&configuration);
+        let value = visit(machine, engine.as_mut(), configuration).value;
+        let answer = json!({"value": value, "truth": truth});
         print(&answer)?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Who proposes the next configuration: one trait, one table.
 
-use crate::samplers::{grid::Grid, model::Model, random::Random, screen::Screen};
+use crate::samplers::{grid::Grid, model::Model, random::Random, screen::Screen, tpe::Tpe};
 use crate::space::Space;
 use crate::visit::Visit;
 use gguflab_types::{Configuration, Outcome, Purpose};
@@ -63,6 +63,12 @@ pub const SAMPLERS: &[SamplerRow] = &[
         help: "what a Gaussian process of the visits so far expects most of",
         purpose: Purpose::Search,
         make: |seed| Box::new(Model { seed }),
+    },
+    SamplerRow {
+        name: "tpe",
+        help: "tree-structured Parzen estimator, as Optuna's default sampler",
+        purpose: Purpose::Search,
+        make: |seed| Box::new(Tpe { seed }),
     },
 ];
 

@@ -5,6 +5,7 @@ pub(crate) mod model;
 pub(crate) mod opening;
 pub(crate) mod random;
 pub(crate) mod screen;
+pub(crate) mod tpe;
 
 use crate::sampler::{Proposal, hopeless};
 use crate::space::Space;

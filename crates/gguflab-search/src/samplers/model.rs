@@ -34,7 +34,7 @@ const CLIMBS: usize = 3;
 /// Logarithms of ratios to the best above which values are no longer told apart.
 const FAR: f64 = 0.7;
 /// The search is over after so many proposals in a row that promise less than this share of the best.
-const LEAST_GAIN: f64 = 0.002;
+const LEAST_GAIN: f64 = 0.001;
 const PATIENCE: u32 = 3;
 
 impl Sampler for Model {
@@ -100,7 +100,7 @@ impl Caution {
     fn after(visits: &[Visit]) -> Caution {
         let failed =
             visits.iter().filter(|visit| visit.purpose == Purpose::Search && visit.failed()).count() as f64;
-        Caution { exponent: 1.0 + failed / 3.0, least_chance: (0.06 * failed).clamp(0.02, 0.6) }
+        Caution { exponent: 1.0 + failed / 5.0, least_chance: (0.03 * failed).clamp(0.02, 0.3) }
     }
 }
 
