@@ -3,6 +3,7 @@
 mod context_switch;
 mod demo_time;
 mod figure;
+mod grid;
 mod header;
 mod help_time;
 mod parent_memory;
@@ -55,6 +56,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "search",
         help: "our search beside Optuna's TPE and random search, as many seeds as pairs (20 minutes)",
         run: search::run,
+    },
+    Benchmark {
+        name: "grid",
+        help: "a tune beside a grid of 36 cells through llama-bench, on the demo model (10 minutes)",
+        run: grid::run,
     },
     Benchmark { name: "store", help: "storing 1,000 trials", run: store::run },
     Benchmark { name: "demo-time", help: "the demo, without the builds before it", run: demo_time::run },
