@@ -6,7 +6,8 @@ use anyhow::Result;
 use std::ffi::OsString;
 
 /// Crates with the features that are off by default and need nothing but Rust.
-pub const WITH_FEATURES: &[&str] = &["-p", "gguflab-data", "--features", "hub"];
+pub const WITH_FEATURES: &[&str] =
+    &["-p", "gguflab-data", "-p", "gguflab-report", "--features", "gguflab-data/hub,gguflab-report/png"];
 
 /// `cargo xtask test [ARGS…]`: ARGS go to nextest if it is installed, else to `cargo test`. With ARGS, which choose
 /// among the tests, those of features that are off by default are left out.

@@ -1,9 +1,12 @@
 //! Documents about what was measured, one file each.
 
 pub mod bench;
+pub mod imported;
 pub mod study;
 mod subject;
+mod survey;
 pub mod tune;
+mod words;
 
 pub use tune::Detail;
 

@@ -4,16 +4,20 @@
 //! becomes a document in [`documents`].
 
 pub mod bench;
+pub mod bench_tuner;
 pub mod commands;
 pub mod devices;
 pub mod documents;
+pub mod effects;
 mod forecast;
 pub mod inspect;
 pub mod laboratory;
 pub mod objective;
+pub mod profile;
 pub mod run;
 pub mod space_file;
 pub mod study;
+pub mod survey;
 pub mod tune;
 pub mod turn;
 

@@ -2,7 +2,9 @@
 //!
 //! `cargo run --release -p gguflab-report --example gallery -- page.html`: the ending chooses the format.
 
-use gguflab_report::chart::{Axis, ChartKind, Mark, Point, Reference, Row, Series, Shape, Values};
+use gguflab_report::chart::{
+    Axis, CellMark, ChartKind, Mark, ParallelAxis, ParallelLine, Point, Reference, Row, Series, Shape, Values,
+};
 use gguflab_report::{Cell, Chart, Column, Document, Style, Table, Tone, render};
 use gguflab_types::Unit;
 use std::error::Error;
@@ -41,6 +43,7 @@ fn gallery() -> Document {
         .heading(1, "The search")
         .chart(history())
         .chart(heatmap())
+        .chart(parallel())
         .heading(1, "Latency")
         .chart(histogram())
         .chart(lines())
@@ -219,8 +222,44 @@ fn heatmap() -> Chart {
             column_name: "ubatch".to_string(),
             columns: sizes.iter().map(ToString::to_string).collect(),
             values,
+            marks: vec![
+                CellMark { row: 5, column: 3, label: "baseline".to_string() },
+                CellMark { row: 5, column: 5, label: "best measured".to_string() },
+            ],
         },
     )
+}
+
+fn parallel() -> Chart {
+    let axes = [
+        ("gpu-layers", vec!["0", "10", "20", "30", "auto"]),
+        ("cpu-moe-layers", vec!["0", "8", "16", "24", "32"]),
+        ("ubatch", vec!["32", "64", "128", "256", "512", "1024", "2048"]),
+        ("flash-attention", vec!["auto", "off"]),
+        ("threads", vec!["1", "2", "4", "6", "8"]),
+        ("numa", vec!["auto", "distribute", "isolate"]),
+    ]
+    .map(|(label, ticks)| ParallelAxis {
+        label: label.to_string(),
+        ticks: ticks.into_iter().map(str::to_string).collect(),
+    })
+    .to_vec();
+    let mut noise = noise(23);
+    let mut line = |number: usize| {
+        let places: Vec<usize> = axes
+            .iter()
+            .map(|axis| (noise.next().unwrap_or(0.5) * axis.ticks.len() as f64) as usize % axis.ticks.len())
+            .collect();
+        let value = 20.0 + 12.0 * places[0] as f64 - 2.0 * places[1] as f64 + places[2] as f64;
+        let mark = if number == 7 { "baseline" } else { "" };
+        ParallelLine { label: format!("number={number}"), places, value, mark: mark.to_string() }
+    };
+    let mut lines: Vec<ParallelLine> = (0..24).map(&mut line).collect();
+    lines.sort_by(|one, other| other.value.total_cmp(&one.value));
+    lines[0].mark = "best measured".to_string();
+    let axis = Axis::new("decode", Unit::TokensPerSecond);
+    let kind = ChartKind::Parallel { axis, axes, lines };
+    Chart::new("All knobs at once", "A line is a configuration.", kind)
 }
 
 fn histogram() -> Chart {

@@ -90,7 +90,55 @@ pub enum ChartKind {
         columns: Vec<String>,
         /// For each row one value for each column; `None` where nothing was measured.
         values: Vec<Vec<Option<f64>>>,
+        /// Cells that are pointed out.
+        #[serde(default)]
+        marks: Vec<CellMark>,
     },
+    /// Lines through one value on each of several upright axes, one line for each configuration.
+    Parallel {
+        /// What is measured: the colour of the lines.
+        axis: Axis,
+        /// The upright axes from left to right, the most important first.
+        axes: Vec<ParallelAxis>,
+        /// The configurations from the best to the worst.
+        lines: Vec<ParallelLine>,
+    },
+}
+
+/// A cell of a heat map that is pointed out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellMark {
+    /// Its row, from 0.
+    pub row: usize,
+    /// Its column, from 0.
+    pub column: usize,
+    /// What it is, such as `baseline`.
+    pub label: String,
+}
+
+/// One of several upright axes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParallelAxis {
+    /// What it shows, such as a knob's name.
+    pub label: String,
+    /// Its values from the bottom to the top.
+    pub ticks: Vec<String>,
+}
+
+/// A configuration as a line through its values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParallelLine {
+    /// Its name, in full.
+    pub label: String,
+    /// For each axis which of its values, from 0.
+    pub places: Vec<usize>,
+    /// What was measured, in base units.
+    pub value: f64,
+    /// What it is, such as `baseline`; empty for no mark.
+    pub mark: String,
 }
 
 /// What an axis shows.

@@ -55,6 +55,13 @@ pub enum Block {
         /// What it is, empty for none.
         caption: String,
     },
+    /// Blocks that few readers need: a page folds them away, other formats show them in their place.
+    Fold {
+        /// One line that says what is inside.
+        summary: String,
+        /// What is inside, from top to bottom.
+        blocks: Vec<Block>,
+    },
 }
 
 /// How serious a note is.
@@ -247,9 +254,25 @@ impl Document {
         self.push(Block::Code { language: language.into(), text: text.into(), caption: caption.into() })
     }
 
+    /// Adds blocks that few readers need under one line; nothing where there are none.
+    pub fn fold(&mut self, summary: impl Into<String>, inside: Document) -> &mut Document {
+        if inside.blocks.is_empty() {
+            return self;
+        }
+        self.push(Block::Fold { summary: summary.into(), blocks: inside.blocks })
+    }
+
+    /// Its blocks from top to bottom, with what is folded away in its place.
+    #[must_use]
+    pub fn flat(&self) -> Vec<&Block> {
+        let mut found = Vec::new();
+        flatten(&self.blocks, &mut found);
+        found
+    }
+
     /// Its tables from top to bottom.
     pub fn tables(&self) -> impl Iterator<Item = &Table> {
-        self.blocks.iter().filter_map(|block| match block {
+        self.flat().into_iter().filter_map(|block| match block {
             Block::Table(table) => Some(table),
             _ => None,
         })
@@ -257,10 +280,19 @@ impl Document {
 
     /// Its charts from top to bottom.
     pub fn charts(&self) -> impl Iterator<Item = &Chart> {
-        self.blocks.iter().filter_map(|block| match block {
+        self.flat().into_iter().filter_map(|block| match block {
             Block::Chart(chart) => Some(chart),
             _ => None,
         })
+    }
+}
+
+fn flatten<'a>(blocks: &'a [Block], found: &mut Vec<&'a Block>) {
+    for block in blocks {
+        match block {
+            Block::Fold { blocks, .. } => flatten(blocks, found),
+            other => found.push(other),
+        }
     }
 }
 

@@ -3,16 +3,22 @@
 //! Nothing here panics: input that is empty, too small or not finite gives `None`, or an estimate that says that
 //! it has no interval.
 
+pub mod additive;
 pub mod blocks;
 pub mod estimate;
+pub mod groups;
+pub mod importance;
 pub mod location;
 pub mod noise;
 pub mod paired;
 pub mod quantile;
 pub mod special;
 
+pub use additive::{Additive, Observation, additive};
 pub use blocks::{Cell, Residual, pooled_difference, residual};
 pub use estimate::{Estimate, Interval};
+pub use groups::{Change, group_change, group_location, shared_noise};
+pub use importance::{Factor, Importance, Share, importance};
 pub use location::{location, mean, mean_interval, median, median_interval, positive_location};
 pub use noise::{outliers, robust_spread};
 pub use paired::{Comparison, Verdict, compare, hodges_lehmann, judge, log_ratios, relative, sign_flip};

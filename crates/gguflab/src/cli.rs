@@ -87,8 +87,9 @@ pub(crate) struct Devices {
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineArguments {
     /// embedded, worker=PATH, llama-bench=PATH, llama-server=PATH, command=COMMAND or simulated[=PRESET]
-    #[arg(long, default_value = "embedded", value_name = "ENGINE", env = "GGUFLAB_ENGINE")]
-    pub(crate) engine: String,
+    /// [default: embedded]
+    #[arg(long, value_name = "ENGINE", env = "GGUFLAB_ENGINE")]
+    pub(crate) engine: Option<String>,
     /// Environment variable for the engine, NAME=VALUE; tune searches NAME=VALUE,VALUE; may be given several times
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) env: Vec<String>,
@@ -147,6 +148,9 @@ pub(crate) struct LimitArguments {
 pub(crate) struct Bench {
     /// The model (not needed by a simulated engine)
     pub(crate) model: Option<String>,
+    /// Take model, engine, settings and workload from this file, as --take-away writes it; arguments go first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
     /// Setting of a knob, KNOB=VALUE (see `gguflab list knobs`); may be given several times
     #[arg(long, value_name = "KNOB=VALUE")]
     pub(crate) set: Vec<String>,
@@ -230,6 +234,8 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) files: FileArguments,
+    #[command(flatten)]
     pub(crate) workload: WorkloadArguments,
     #[command(flatten)]
     pub(crate) engine: EngineArguments,
@@ -239,17 +245,42 @@ pub(crate) struct Tune {
     pub(crate) store: StoreArguments,
 }
 
+/// Files besides the report, each kind in a folder.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Files")]
+pub(crate) struct FileArguments {
+    /// Write the winner into this folder: command lines, and files for other tools
+    #[arg(long, value_name = "DIR")]
+    pub(crate) take_away: Option<PathBuf>,
+    /// Write each picture of the report into this folder, as SVG (and as PNG when built with `--features png`)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pictures: Option<PathBuf>,
+    /// Write the files of llama-bench-tuner into this folder: summary_*.csv, optuna_trials.csv, optuna_best.json,
+    /// rankings, and each trial's rates and log
+    #[arg(long, value_name = "DIR")]
+    pub(crate) export_dir: Option<PathBuf>,
+    /// Say in words what each knob did
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub(crate) struct Report {
     /// Name of the study
-    pub(crate) study: String,
+    #[arg(required_unless_present = "from")]
+    pub(crate) study: Option<String>,
+    /// Draw a file of llama-bench-tuner instead: summary_*.csv, or optuna_trials.csv
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["study", "model", "take_away", "export_dir"])]
+    pub(crate) from: Option<PathBuf>,
     /// Write to this file instead of printing; the format follows from its ending
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Where the model lies, for the command lines
     #[arg(long, value_name = "FILE")]
     pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) files: FileArguments,
     #[command(flatten)]
     pub(crate) store: StoreArguments,
 }
@@ -262,6 +293,10 @@ pub(crate) struct Export {
     /// Write to this file instead of printing
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Write the files of llama-bench-tuner into this folder instead: summary_*.csv, optuna_trials.csv,
+    /// optuna_best.json, rankings, and each trial's rates and log
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    pub(crate) export_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) store: StoreArguments,
 }

@@ -29,7 +29,7 @@ pub(crate) struct UsageError(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} {path}: {source}", path = path.display())]
 pub(crate) struct FileError {
-    /// `read` or `write`.
+    /// `read`, `write` or `make folder`.
     pub(crate) what: &'static str,
     /// The file.
     pub(crate) path: PathBuf,
@@ -67,7 +67,12 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<UsageError>() {
             return USAGE;
         }
-        if cause.is::<InspectError>() || cause.is::<gguflab_lab::DataError>() || cause.is::<FileError>() {
+        if cause.is::<InspectError>()
+            || cause.is::<gguflab_lab::DataError>()
+            || cause.is::<gguflab_lab::profile::ProfileError>()
+            || cause.is::<gguflab_lab::bench_tuner::TableError>()
+            || cause.is::<FileError>()
+        {
             return MODEL;
         }
         if cause.is::<StoreError>() {

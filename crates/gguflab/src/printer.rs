@@ -132,6 +132,21 @@ pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     written.map_err(|source| FileError { what: "write", path: path.to_path_buf(), source }.into())
 }
 
+/// Writes files into a folder, which is made where it is missing.
+pub(crate) fn write_folder(folder: &Path, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<()> {
+    for (name, content) in files {
+        let path = folder.join(name);
+        let parent = path.parent().unwrap_or(folder);
+        std::fs::create_dir_all(parent).map_err(|source| FileError {
+            what: "make folder",
+            path: parent.to_path_buf(),
+            source,
+        })?;
+        write_file(&path, &content)?;
+    }
+    Ok(())
+}
+
 fn format_of(name: FormatName) -> Result<&'static Format> {
     let name = match name {
         FormatName::Terminal => "terminal",

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Prompt and generated tokens when nothing is asked for: the cell that llama-bench measures.
 const DEFAULT_REQUEST: Request = Request::new(512, 128);
+const DEFAULT_ENGINE: &str = "embedded";
 /// Longest text file for prompts.
 const LONGEST_TEXT: u64 = 64 << 20;
 
@@ -40,6 +41,14 @@ pub(crate) fn find_model(name: &str) -> Result<PathBuf> {
     Ok(found.path)
 }
 
+/// The path from the root, so that what is written down works from any folder; as it is where there is no file.
+pub(crate) fn whole_path(path: &Path) -> PathBuf {
+    match std::path::absolute(path) {
+        Ok(whole) if path.exists() => whole,
+        _ => path.to_path_buf(),
+    }
+}
+
 /// An environment variable that is searched: the name of its knob, and its values.
 pub(crate) type Variable = (String, Items);
 
@@ -58,7 +67,8 @@ pub(crate) fn engine(arguments: &EngineArguments) -> Result<EngineSpecification>
 
 /// The engine and how it is started, and the environment variables with several values: those are knobs.
 pub(crate) fn searched_engine(arguments: &EngineArguments) -> Result<(EngineSpecification, Vec<Variable>)> {
-    let mut specification = EngineSpecification::parse(&arguments.engine, places::worker())?;
+    let name = arguments.engine.as_deref().unwrap_or(DEFAULT_ENGINE);
+    let mut specification = EngineSpecification::parse(name, places::worker())?;
     let (fixed, variables) = environment(&arguments.env)?;
     specification.environment = fixed;
     specification.library_paths = arguments.library_path.clone();
@@ -102,6 +112,12 @@ fn split_list(list: &str) -> Vec<String> {
         }
     }
     parts
+}
+
+/// Whether the command line says anything of what is run.
+pub(crate) fn says_workload(arguments: &WorkloadArguments) -> bool {
+    let own = [arguments.prompt, arguments.generate, arguments.depth, arguments.concurrency];
+    arguments.workload.is_some() || own.iter().any(Option::is_some)
 }
 
 /// What is run; `default` is taken when nothing is said.

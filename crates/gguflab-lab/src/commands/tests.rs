@@ -1,5 +1,26 @@
 use super::*;
+use gguflab_types::knob::{self, KNOBS};
+use gguflab_types::{Request, Value, workload};
 use std::collections::BTreeSet;
+
+/// What a tool writes for an engine that is built in.
+fn written(tool: &str, model: &Path, configuration: &Configuration, workload: &Workload) -> CommandLines {
+    let engine = EngineIdentity { kind: "embedded".into(), ..EngineIdentity::default() };
+    let tool = TOOLS.iter().find(|row| row.name == tool).unwrap();
+    (tool.write)(&TakeAway { model, configuration, workload, engine: &engine })
+}
+
+fn llama_server(model: &Path, configuration: &Configuration, workload: &Workload) -> String {
+    written("llama-server", model, configuration, workload).lines.remove(0)
+}
+
+fn llama_bench(model: &Path, configuration: &Configuration, workload: &Workload) -> CommandLines {
+    written("llama-bench", model, configuration, workload)
+}
+
+fn gguflab_bench(model: &Path, configuration: &Configuration, workload: &Workload) -> CommandLines {
+    written("gguflab", model, configuration, workload)
+}
 
 fn configuration(settings: &[(&str, &str)]) -> Configuration {
     settings.iter().fold(Configuration::new(), |configuration, (knob, text)| {
@@ -129,8 +150,8 @@ fn every_setting_reaches_every_tool_that_has_a_flag_for_it() {
         let workload = own(Request::new(1, 0));
         for tool in TOOLS {
             let (with, without) = (
-                (tool.write)(Path::new("m"), &set, &workload),
-                (tool.write)(Path::new("m"), &bare, &workload),
+                written(tool.name, Path::new("m"), &set, &workload),
+                written(tool.name, Path::new("m"), &bare, &workload),
             );
             let said = with.lines != without.lines || with.notes.iter().any(|note| note.contains(knob.name));
             assert!(said, "{} loses {}={value}", tool.name, knob.name);
@@ -187,7 +208,7 @@ fn paths_that_look_like_flags_or_cannot_be_written_are_taken_care_of() {
         use std::os::unix::ffi::OsStrExt;
         let path = Path::new(std::ffi::OsStr::from_bytes(b"\xff.gguf"));
         for tool in TOOLS {
-            let notes = (tool.write)(path, &Configuration::new(), &named("chat")).notes;
+            let notes = written(tool.name, path, &Configuration::new(), &named("chat")).notes;
             assert!(notes[0].contains("not UTF-8"), "{notes:?}");
         }
     }
@@ -195,18 +216,107 @@ fn paths_that_look_like_flags_or_cannot_be_written_are_taken_care_of() {
 
 #[test]
 fn a_document_gets_the_lines_of_every_tool() {
+    let (model, workload) = (Path::new("m.gguf"), named("chat"));
+    let (set, engine) = (configuration(&[("threads-batch", "3")]), EngineIdentity::default());
+    let taken = TakeAway { model, configuration: &set, workload: &workload, engine: &engine };
     let mut document = Document::new("");
-    add_commands(
-        &mut document,
-        Path::new("m.gguf"),
-        &configuration(&[("threads-batch", "3")]),
-        &named("chat"),
-    );
+    add_commands(&mut document, &taken, true);
     let shown = serde_json::to_string(&document).unwrap();
     for tool in TOOLS {
-        let first = &(tool.write)(Path::new("m.gguf"), &Configuration::new(), &named("chat")).lines[0];
-        let program = first.split(' ').next().unwrap();
-        assert!(shown.contains(&format!("\"text\":\"{program} ")), "{program} in {shown}");
+        assert!(shown.contains(&format!("\"caption\":\"{}: ", tool.name)), "{} in {shown}", tool.name);
     }
     assert!(shown.contains("llama-bench has no flag for threads-batch=3"), "{shown}");
+    let folded =
+        document.blocks.iter().filter(|block| matches!(block, gguflab_report::Block::Fold { .. })).count();
+    assert_eq!((folded, document.flat().len() > document.blocks.len()), (1, true));
+    let mut short = Document::new("");
+    add_commands(&mut short, &taken, false);
+    let shown =
+        short.flat().iter().filter(|block| matches!(block, gguflab_report::Block::Code { .. })).count();
+    assert_eq!(shown, TOOLS.iter().filter(|tool| tool.first).count());
+    let files = files(&taken);
+    let names: BTreeSet<_> = files.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names.len(), TOOLS.len(), "each tool has a file of its own");
+    assert!(files[0].1.starts_with("#!/bin/sh\n# "), "{}", files[0].1);
+    assert!(files.iter().any(|(_, text)| text.contains("# llama-bench has no flag for threads-batch=3")));
+}
+
+#[test]
+fn files_of_other_tools_say_what_llama_server_is_told() {
+    let tuned = configuration(&[
+        ("threads", "4"),
+        ("ubatch", "128"),
+        ("flash-attention", "off"),
+        ("repack", "off"),
+        ("gpu-layers", "20"),
+        ("cache-type-k", "q8_0"),
+        ("cpu-moe-layers", "7"),
+        ("load-mode", "mmap"),
+    ]);
+    let shown = |tool: &str, workload: &str| {
+        written(tool, Path::new("/models/Tiny Model.gguf"), &tuned, &named(workload)).lines.join("\n")
+    };
+    assert_eq!(
+        shown("models-preset", "batch"),
+        "version = 1\n\n[Tiny-Model]\nmodel = /models/Tiny Model.gguf\nctx-size = 2048\nparallel = 4\n\
+         threads = 4\nubatch-size = 128\nflash-attn = off\ncache-type-k = q8_0\nload-mode = mmap\n\
+         no-repack = true\ngpu-layers = 20\nn-cpu-moe = 7"
+    );
+    assert_eq!(
+        shown("llama-swap", "chat"),
+        "models:\n  \"Tiny-Model\":\n    cmd: \"llama-server --port ${PORT} --model '/models/Tiny Model.gguf' \
+         --ctx-size 768 --parallel 1 --threads 4 --ubatch-size 128 --flash-attn off --cache-type-k q8_0 \
+         --load-mode mmap --no-repack --gpu-layers 20 --n-cpu-moe 7\""
+    );
+    assert_eq!(
+        shown("ollama", "chat"),
+        "FROM \"/models/Tiny Model.gguf\"\nPARAMETER num_ctx 768\nPARAMETER num_gpu 20\nPARAMETER use_mmap true\n\
+         PARAMETER num_thread 4\nPARAMETER num_batch 128"
+    );
+    let notes = written("ollama", Path::new("m"), &tuned, &named("batch")).notes.join("\n");
+    for words in ["OLLAMA_FLASH_ATTENTION=0", "OLLAMA_NUM_PARALLEL=4", "cpu-moe-layers=7, repack=off"] {
+        assert!(notes.contains(words), "{words} in {notes}");
+    }
+    assert_eq!(
+        shown("llama-cpp-python", "chat"),
+        "model_path: \"/models/Tiny Model.gguf\"\nn_ctx: 768\ntype_k: 8\nflash_attn: false\nn_gpu_layers: 20\n\
+         use_mmap: true\nuse_mlock: false\nn_threads: 4\nn_ubatch: 128\nn_batch: 2048\nn_threads_batch: 4"
+    );
+}
+
+#[test]
+fn a_path_that_a_file_cannot_say_is_told() {
+    for (tool, path) in [
+        ("models-preset", "a;b.gguf"),
+        ("models-preset", "two\nlines"),
+        ("ollama", "a\"b"),
+        ("llama-swap", "${x}"),
+    ] {
+        let notes = written(tool, Path::new(path), &Configuration::new(), &named("chat")).notes;
+        assert_eq!(notes.len(), 1, "{tool} {path}: {notes:?}");
+    }
+    let awkward =
+        written("llama-swap", Path::new("it's \"so\"\t.gguf"), &Configuration::new(), &named("chat"));
+    let command = awkward.lines[2].strip_prefix("    cmd: ").unwrap();
+    let command: String = serde_json::from_str(command).unwrap();
+    assert!(command.contains(r#"--model 'it'\''s "so""#), "{command}");
+}
+
+#[test]
+fn environment_variables_that_are_knobs_are_set() {
+    let set = Configuration::new()
+        .with("env:OMP_WAIT_POLICY", Value::Text("it's active".into()))
+        .with("threads", Value::Integer(2));
+    let shown = |tool: &str| written(tool, Path::new("m.gguf"), &set, &named("chat"));
+    for tool in ["llama-server", "llama-bench"] {
+        let lines = shown(tool);
+        assert!(lines.lines[0].starts_with(r"OMP_WAIT_POLICY='it'\''s active' llama-"), "{lines:?}");
+        assert!(!lines.notes.iter().any(|note| note.contains("OMP")), "{lines:?}");
+    }
+    assert!(shown("gguflab").lines[0].ends_with(r"--env 'OMP_WAIT_POLICY=it'\''s active' --set threads=2"));
+    assert_eq!(shown("llama-swap").lines[3..], ["    env:", "      - \"OMP_WAIT_POLICY=it's active\""]);
+    assert!(shown("profile").lines.join("\n").contains("[environment]\nOMP_WAIT_POLICY = \"it's active\""));
+    for tool in ["models-preset", "ollama", "llama-cpp-python"] {
+        assert!(shown(tool).notes.iter().any(|note| note.contains("OMP_WAIT_POLICY")), "{tool}");
+    }
 }

@@ -1,6 +1,6 @@
 //! A chart read as a table, and without the numbers that cannot be drawn.
 
-use super::{Axis, Chart, ChartKind, Mark, Row, Series, Values};
+use super::{Axis, CellMark, Chart, ChartKind, Mark, ParallelAxis, ParallelLine, Row, Series, Values};
 use crate::document::{Cell, Column, Interval, Table};
 
 impl Chart {
@@ -16,9 +16,12 @@ impl Chart {
                 series_table(across, axis, series)
             }
             ChartKind::Histogram { axis, series } => histogram_table(axis, series),
-            ChartKind::Heatmap { axis, row_name, rows, columns, values, .. } => {
-                heatmap_table(axis, row_name, rows, columns, values)
+            ChartKind::Heatmap { axis, row_name, rows, columns, values, marks, .. } => {
+                let mut table = heatmap_table(axis, row_name, rows, columns, values);
+                add_marks(&mut table, columns, marks);
+                table
             }
+            ChartKind::Parallel { axis, axes, lines } => parallel_table(axis, axes, lines),
         };
         table.caption.clone_from(&self.title);
         table
@@ -50,6 +53,7 @@ impl Chart {
                     value.take_if(|value| !drawable(*value));
                 }
             }
+            ChartKind::Parallel { lines, .. } => lines.retain(|line| drawable(line.value)),
         }
         chart
     }
@@ -155,6 +159,37 @@ fn heatmap_table(
             None => Cell::missing(""),
         });
         table.push(std::iter::once(Cell::text(label)).chain(cells));
+    }
+    table
+}
+
+/// A column that says what is pointed out in each row; none where nothing is.
+fn add_marks(table: &mut Table, columns: &[String], marks: &[CellMark]) {
+    if marks.is_empty() {
+        return;
+    }
+    table.columns.push(Column::new("marked"));
+    for (row, cells) in table.rows.iter_mut().enumerate() {
+        let here = marks.iter().filter(|mark| mark.row == row);
+        let notes: Vec<String> = here
+            .filter_map(|mark| Some(format!("{} at {}", mark.label, columns.get(mark.column)?)))
+            .collect();
+        cells.push(Cell::text(notes.join(", ")));
+    }
+}
+
+fn parallel_table(axis: &Axis, axes: &[ParallelAxis], lines: &[ParallelLine]) -> Table {
+    let heads = axes.iter().map(|axis| Column::new(&axis.label));
+    let columns = std::iter::once(Column::new("configuration")).chain(heads);
+    let mut table = Table::new("", columns.chain([value_column(axis), Column::new("mark")]));
+    for line in lines {
+        let mut cells = vec![Cell::text(&line.label)];
+        cells.extend(axes.iter().enumerate().map(|(index, axis)| {
+            let tick = line.places.get(index).and_then(|place| axis.ticks.get(*place));
+            tick.map_or(Cell::missing(""), Cell::text)
+        }));
+        cells.extend([Cell::number(line.value, axis.unit), Cell::text(&line.mark)]);
+        table.push(cells);
     }
     table
 }

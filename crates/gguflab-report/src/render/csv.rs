@@ -12,7 +12,7 @@ use gguflab_types::Unit;
 pub fn render(document: &Document) -> String {
     let mut tables: Vec<Table> = document.tables().cloned().collect();
     if tables.is_empty() {
-        tables = document.blocks.iter().filter_map(fact_table).collect();
+        tables = document.flat().into_iter().filter_map(fact_table).collect();
     }
     if tables.is_empty() {
         tables = document.charts().map(crate::Chart::table).collect();

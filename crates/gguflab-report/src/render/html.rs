@@ -60,6 +60,11 @@ impl Page {
             }
             Block::Chart(chart) => self.chart(chart),
             Block::Code { language, text, caption } => self.code(language, text, caption),
+            Block::Fold { summary, blocks } => {
+                let _ = writeln!(self.body, "<details class=\"fold\"><summary>{}</summary>", escape(summary));
+                blocks.iter().for_each(|block| self.block(block));
+                self.body.push_str("</details>\n");
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use thiserror::Error;
 /// The name that the file gives itself.
 pub const NAME: &str = "gguflab-document";
 /// The version that is written. A reader takes this one and refuses newer ones.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Why text is not a document.
 #[derive(Debug, Error)]
@@ -68,15 +68,20 @@ pub fn read(text: &str) -> Result<Document, ReadError> {
 /// JSON knows no infinity and no NaN: such numbers become missing cells, such points are left out.
 fn finite(document: &Document) -> Document {
     let mut document = document.clone();
-    for block in &mut document.blocks {
+    finite_blocks(&mut document.blocks);
+    document
+}
+
+fn finite_blocks(blocks: &mut [Block]) {
+    for block in blocks {
         match block {
             Block::Facts { facts } => facts.iter_mut().for_each(|fact| finite_cell(&mut fact.value)),
             Block::Table(table) => table.rows.iter_mut().flatten().for_each(finite_cell),
             Block::Chart(chart) => *chart = Chart::finite(chart),
+            Block::Fold { blocks, .. } => finite_blocks(blocks),
             _ => {}
         }
     }
-    document
 }
 
 fn finite_cell(cell: &mut Cell) {

@@ -36,7 +36,15 @@ fn block(block: &Block) -> String {
             fence("text", &text_chart::render(chart, &Style { width: CHART_WIDTH, color: false }))
         }
         Block::Code { language, text, caption } => code(language, text, caption),
+        Block::Fold { summary, blocks } => fold(summary, blocks),
     }
+}
+
+/// What GitHub folds; blank lines around the inside keep it Markdown (CommonMark 4.6).
+fn fold(summary: &str, blocks: &[Block]) -> String {
+    let inside: Vec<String> = blocks.iter().map(block).filter(|part| !part.is_empty()).collect();
+    let summary = crate::text::escape(summary);
+    format!("<details><summary>{summary}</summary>\n\n{}\n\n</details>", inside.join("\n\n"))
 }
 
 fn fact_list(facts: &[Fact]) -> String {

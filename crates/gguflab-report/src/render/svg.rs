@@ -10,6 +10,7 @@ mod curves;
 mod frame;
 mod heatmap;
 mod legend;
+mod parallel;
 mod rows;
 
 use crate::chart::{Chart, ChartKind};
@@ -62,10 +63,45 @@ pub fn render(document: &Document) -> String {
 /// Each chart as a picture of its own, with a file name made from its number and title.
 #[must_use]
 pub fn pictures(document: &Document) -> Vec<(String, String)> {
-    let named = document.charts().enumerate().map(|(number, chart)| {
-        (format!("{:02}-{}.svg", number + 1, slug(&chart.title)), picture(chart, &Picture::default()))
-    });
-    named.collect()
+    let charts = document.charts().enumerate();
+    charts
+        .map(|(number, chart)| (file_name(number, chart, "svg"), picture(chart, &Picture::default())))
+        .collect()
+}
+
+fn file_name(number: usize, chart: &Chart, ending: &str) -> String {
+    format!("{:02}-{}.{ending}", number + 1, slug(&chart.title))
+}
+
+/// Each chart that has something to draw as a PNG file of its own, named as by [`pictures`], with twice the pixels
+/// of the SVG.
+///
+/// # Errors
+/// What the drawing library says; it brings the one font that it needs along.
+#[cfg(feature = "png")]
+pub fn png_pictures(document: &Document) -> Result<Vec<(String, Vec<u8>)>, PngError> {
+    let picture = Picture::default();
+    let mut files = Vec::new();
+    for (number, chart) in document.charts().enumerate() {
+        let chart = chart.finite();
+        let Some(frame) = frame(&chart, &picture) else { continue };
+        let drawn = kuva::backend::raster::RasterBackend { scale: 2.0 }
+            .render_scene(&frame.scene(&chart, &picture))
+            .map_err(|problem| PngError { title: chart.title.clone(), problem })?;
+        files.push((file_name(number, &chart, "png"), drawn));
+    }
+    Ok(files)
+}
+
+/// Why there is no PNG.
+#[cfg(feature = "png")]
+#[derive(Debug, thiserror::Error)]
+#[error("cannot draw `{title}` as PNG: {problem}")]
+pub struct PngError {
+    /// The chart.
+    pub title: String,
+    /// What the drawing library says.
+    pub problem: String,
 }
 
 /// One chart as a picture.
@@ -80,24 +116,29 @@ pub fn picture(chart: &Chart, picture: &Picture) -> String {
 fn drawing(chart: &Chart, picture: &Picture) -> (String, (f64, f64)) {
     let chart = chart.finite();
     let picture = Picture { width: picture.width.clamp(280.0, 4000.0), ..*picture };
-    let frame = match &chart.kind {
-        ChartKind::Intervals { axis, rows, reference } => {
-            rows::intervals(axis, rows, reference.as_ref(), &picture)
-        }
-        ChartKind::Bars { axis, rows } => rows::bars(axis, rows, &picture),
-        ChartKind::History { across, axis, series, marks } => {
-            curves::history(across, axis, series, marks, &picture)
-        }
-        ChartKind::Lines { across, axis, series } => curves::lines(across, axis, series, &picture),
-        ChartKind::Scatter { across, axis, series } => curves::scatter(across, axis, series, &picture),
-        ChartKind::Histogram { axis, series } => curves::histogram(axis, series, &picture),
-        ChartKind::Heatmap { axis, row_name, rows, column_name, columns, values } => {
-            heatmap::heatmap(axis, (row_name, rows), (column_name, columns), values, &picture)
-        }
-    };
-    match frame {
+    match frame(&chart, &picture) {
         Some(frame) => frame.draw(&chart, &picture),
         None => empty_picture(&picture, &chart.title, "nothing to draw"),
+    }
+}
+
+/// The chart about to be drawn; `None` where there is nothing to draw.
+fn frame(chart: &Chart, picture: &Picture) -> Option<frame::Frame> {
+    match &chart.kind {
+        ChartKind::Intervals { axis, rows, reference } => {
+            rows::intervals(axis, rows, reference.as_ref(), picture)
+        }
+        ChartKind::Bars { axis, rows } => rows::bars(axis, rows, picture),
+        ChartKind::History { across, axis, series, marks } => {
+            curves::history(across, axis, series, marks, picture)
+        }
+        ChartKind::Lines { across, axis, series } => curves::lines(across, axis, series, picture),
+        ChartKind::Scatter { across, axis, series } => curves::scatter(across, axis, series, picture),
+        ChartKind::Histogram { axis, series } => curves::histogram(axis, series, picture),
+        ChartKind::Heatmap { axis, row_name, rows, column_name, columns, values, marks } => {
+            heatmap::heatmap(axis, (row_name, rows), (column_name, columns), values, marks, picture)
+        }
+        ChartKind::Parallel { axis, axes, lines } => parallel::parallel(axis, axes, lines, picture),
     }
 }
 

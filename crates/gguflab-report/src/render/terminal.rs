@@ -36,7 +36,13 @@ fn block(block: &Block, style: &Style) -> String {
         Block::Table(table) => table::render(table, style),
         Block::Chart(chart) => text_chart::render(chart, style),
         Block::Code { text, caption, .. } => code(text, caption, style),
+        Block::Fold { summary, blocks } => fold(summary, blocks, style),
     }
+}
+
+fn fold(summary: &str, blocks: &[Block], style: &Style) -> String {
+    let inside = blocks.iter().map(|inner| block(inner, style)).filter(|part| !part.is_empty());
+    std::iter::once(heading(2, summary, style)).chain(inside).collect::<Vec<_>>().join("\n\n")
 }
 
 fn heading(level: u8, text: &str, style: &Style) -> String {

@@ -1,5 +1,6 @@
 //! Charts drawn with characters, for the terminal and for Markdown.
 
+mod parallel;
 mod plane;
 pub(crate) mod rows;
 
@@ -54,6 +55,7 @@ fn picture(chart: &Chart, style: &Style) -> Vec<String> {
             plane::plane(across, axis, series, style.width)
         }
         ChartKind::Heatmap { rows, columns, values, .. } => heatmap(chart, rows, columns, values, style),
+        ChartKind::Parallel { axes, lines, .. } => parallel::parallel(axes, lines, style.width),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Pictures: well-formed, named, and drawn from any numbers.
 
 use crate::sample;
-use gguflab_report::chart::{Axis, ChartKind, Mark, Point, Reference, Row, Series, Shape, Values};
+use gguflab_report::chart::{
+    Axis, CellMark, ChartKind, Mark, ParallelAxis, ParallelLine, Point, Reference, Row, Series, Shape, Values,
+};
 use gguflab_report::render::svg::{self, Picture};
 use gguflab_report::render::{html, terminal};
 use gguflab_report::{Chart, Document, Style, text};
@@ -44,6 +46,7 @@ fn every_kind_is_a_well_formed_picture_that_says_its_unit() {
         "inter-token [ms]",
         "depth [tok]",
         "peak memory [MiB]",
+        "decode [tok/s]: dark 60.0, light 116",
         "ubatch (prefill [tok/s]: dark 435, light 684)",
     ];
     for (chart, axis) in sample::charts().iter().zip(expected) {
@@ -196,8 +199,31 @@ fn kinds(values: &[f64]) -> Vec<ChartKind> {
             column_name: "column".to_string(),
             columns: labels,
             values: cells,
+            marks: vec![
+                CellMark { row: 0, column: 1, label: "baseline".to_string() },
+                CellMark { row: 7, column: 9, label: "nowhere".to_string() },
+            ],
         },
+        parallel(values),
     ]
+}
+
+fn parallel(values: &[f64]) -> ChartKind {
+    let line = |value: &f64| ParallelLine {
+        label: "line".to_string(),
+        places: vec![1, 5],
+        value: *value,
+        mark: "baseline".to_string(),
+    };
+    let axis = |label: &str| ParallelAxis {
+        label: label.to_string(),
+        ticks: vec!["a".to_string(), "b".to_string()],
+    };
+    ChartKind::Parallel {
+        axis: Axis::new("quantity", Unit::Seconds),
+        axes: ["one", "two", "three"].map(axis).to_vec(),
+        lines: values.iter().map(line).collect(),
+    }
 }
 
 #[test]
@@ -225,5 +251,45 @@ fn pictures_have_safe_distinct_file_names() {
 #[test]
 fn a_chart_reads_as_a_table() {
     let rows: Vec<usize> = sample::charts().iter().map(|chart| chart.table().rows.len()).collect();
-    assert_eq!(rows, [2, 2, 8, 1, 3, 2, 2]);
+    assert_eq!(rows, [2, 2, 8, 1, 3, 2, 3, 2]);
+}
+
+#[test]
+fn what_is_marked_is_marked_once() {
+    for chart in sample::charts() {
+        let marked = matches!(chart.kind, ChartKind::Heatmap { .. } | ChartKind::Parallel { .. });
+        for width in [344.0, 860.0] {
+            let texts =
+                check(&svg::picture(&chart, &Picture { width, title: true, identifier: "x" }), &chart);
+            let count = texts.iter().filter(|text| *text == "baseline").count();
+            assert!(count == 1 || !marked, "{}: {texts:?}", chart.title);
+        }
+    }
+}
+
+#[cfg(feature = "png")]
+#[test]
+fn pictures_as_png_have_letters_in_them() {
+    let mut document = Document::new("");
+    for chart in sample::charts() {
+        document.chart(chart);
+    }
+    document.chart(Chart::new(
+        "nothing",
+        "",
+        ChartKind::Bars { axis: Axis::new("x", Unit::None), rows: vec![] },
+    ));
+    let files = svg::png_pictures(&document).unwrap();
+    assert_eq!(files.len(), sample::charts().len(), "what has nothing to draw has no picture");
+    let untitled = |chart: &mut Chart| chart.title = String::new();
+    let mut bare = document.clone();
+    for block in &mut bare.blocks {
+        if let gguflab_report::Block::Chart(chart) = block {
+            untitled(chart);
+        }
+    }
+    for ((name, titled), (_, bare)) in files.iter().zip(svg::png_pictures(&bare).unwrap()) {
+        assert!(titled.starts_with(b"\x89PNG") && name.ends_with(".png"), "{name}");
+        assert!(titled.len() > bare.len() + 500, "{name}: the title is drawn in letters");
+    }
 }

@@ -1,7 +1,7 @@
 //! Every format of the sample document.
 
 use crate::sample;
-use gguflab_report::render::{self, csv, html, json, markdown, terminal};
+use gguflab_report::render::{self, csv, html, json, markdown, svg, terminal};
 use gguflab_report::{Block, Cell, Column, Document, FORMATS, Style, Table, text};
 use gguflab_types::Unit;
 use std::collections::BTreeSet;
@@ -102,8 +102,9 @@ fn csv_sections_facts_and_charts() {
     document.blocks.retain(|block| !matches!(block, Block::Facts { .. }));
     let charts = parse_csv(&csv::render(&document));
     assert_eq!(charts[0], ["Decode"]);
-    let heads = ["batch", "64 [tok/s]", "512 [tok/s]"];
-    assert_eq!(charts[charts.len() - 3..], [heads, ["64", "435", ""], ["512", "487", "684"]]);
+    let heads = ["batch", "64 [tok/s]", "512 [tok/s]", "marked"];
+    let rows = [heads, ["64", "435", "", ""], ["512", "487", "684", "baseline at 64"]];
+    assert_eq!(charts[charts.len() - 3..], rows);
 }
 
 /// RFC 4180, by the letter.
@@ -136,7 +137,7 @@ fn json_reads_back() {
     let document = sample::document();
     let text = json::render(&document);
     assert_eq!(json::read(&text).unwrap(), document);
-    assert!(text.starts_with("{\n  \"format\": \"gguflab-document\",\n  \"version\": 1,\n"));
+    assert!(text.starts_with("{\n  \"format\": \"gguflab-document\",\n  \"version\": 2,\n"));
     let mut odd = Document::new("odd");
     odd.facts([("x", Cell::number(f64::NAN, Unit::None))]);
     odd.facts([("y", Cell::estimate(1.0, Some((f64::NEG_INFINITY, 2.0)), Unit::None))]);
@@ -151,8 +152,8 @@ fn json_of_another_kind_is_refused_with_a_reason() {
     let text = json::render(&sample::document());
     for (text, expected) in [
         (
-            text.replace("\"version\": 1", "\"version\": 2"),
-            "has version 2, this program reads up to version 1",
+            text.replace("\"version\": 2", "\"version\": 3"),
+            "has version 3, this program reads up to version 2",
         ),
         (text.replace("gguflab-document", "other"), "the file says that its format is \"other\""),
         (text.replace("\"title\"", "\"titel\""), "unknown field `titel`"),
@@ -189,4 +190,25 @@ fn html_is_self_contained_and_well_formed() {
     let foreign = page.replace("http://www.w3.org/2000/svg", "");
     assert!(!foreign.contains("http:") && !foreign.contains("https:") && !foreign.contains("@import"));
     assert_eq!(page.matches("<svg").count(), 2 * sample::charts().len());
+}
+
+#[test]
+fn what_is_folded_is_in_every_format() {
+    let mut inside = Document::new("");
+    inside.table(sample::table()).code("sh", "llama-server <model>", "").chart(sample::charts().remove(0));
+    let mut document = Document::new("folded");
+    document.fold("for <few>", inside).fold("nothing", Document::new(""));
+    assert_eq!(document.blocks.len(), 1, "an empty fold is none");
+    for format in FORMATS.iter().filter(|format| format.name != "svg") {
+        let text = (format.render)(&document, &Style::default());
+        assert!(
+            text.contains("12345") || text.contains("12,345") || text.contains("12\u{202f}345"),
+            "{text}"
+        );
+    }
+    let page = html::render(&document);
+    assert!(page.contains("<details class=\"fold\"><summary>for &lt;few&gt;</summary>"), "{page}");
+    assert!(page.matches("<svg").count() == 2 && svg::render(&document).contains("<circle"));
+    assert!(markdown::render(&document).contains("<details><summary>for &lt;few&gt;</summary>\n\n"));
+    assert_eq!(json::read(&json::render(&document)).unwrap(), document);
 }

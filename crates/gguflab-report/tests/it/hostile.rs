@@ -41,6 +41,11 @@ fn document(name: &str) -> Document {
             series[0].name = name.to_string();
             series[0].points[0].label = name.to_string();
         }
+        if let ChartKind::Parallel { axes, lines, .. } = &mut chart.kind {
+            axes[0].label = name.to_string();
+            axes[0].ticks[0] = name.to_string();
+            (lines[0].label, lines[0].mark) = (name.to_string(), name.to_string());
+        }
         if let ChartKind::History { marks, .. } = &mut chart.kind {
             marks[0].kind = name.to_string();
         }

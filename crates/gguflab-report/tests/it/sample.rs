@@ -1,6 +1,8 @@
 //! One document with every kind of block and one chart of every kind.
 
-use gguflab_report::chart::{Axis, ChartKind, Mark, Point, Reference, Row, Series, Shape, Values};
+use gguflab_report::chart::{
+    Axis, CellMark, ChartKind, Mark, ParallelAxis, ParallelLine, Point, Reference, Row, Series, Shape, Values,
+};
 use gguflab_report::{Cell, Chart, Column, Document, Table, Tone};
 use gguflab_types::Unit;
 
@@ -111,6 +113,7 @@ pub(crate) fn charts() -> Vec<Chart> {
                 series: vec![Series { name: "models".to_string(), shape: Shape::Points, points: places }],
             },
         ),
+        ("All knobs at once", parallel()),
         ("Prefill", heatmap()),
     ];
     kinds.map(|(title, kind)| Chart::new(title, format!("About {title}."), kind)).to_vec()
@@ -125,5 +128,28 @@ fn heatmap() -> ChartKind {
         column_name: "ubatch".to_string(),
         columns: sizes(),
         values: vec![vec![Some(435.0), None], vec![Some(487.0), Some(684.0)]],
+        marks: vec![CellMark { row: 1, column: 0, label: "baseline".to_string() }],
+    }
+}
+
+fn parallel() -> ChartKind {
+    let axis = |label: &str, ticks: &[&str]| ParallelAxis {
+        label: label.to_string(),
+        ticks: ticks.iter().map(ToString::to_string).collect(),
+    };
+    let line = |label: &str, places: &[usize], value: f64, mark: &str| ParallelLine {
+        label: label.to_string(),
+        places: places.to_vec(),
+        value,
+        mark: mark.to_string(),
+    };
+    ChartKind::Parallel {
+        axis: Axis::new("decode", Unit::TokensPerSecond),
+        axes: vec![axis("threads", &["1", "2", "4"]), axis("flash-attention", &["off", "auto"])],
+        lines: vec![
+            line("threads=2", &[1, 1], 116.0, "best measured"),
+            line("default", &[2, 1], 101.0, "baseline"),
+            line("threads=1 flash-attention=off", &[0, 0], 60.0, ""),
+        ],
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 mod coverage;
+mod effects;
 mod formulas;
 mod hostile;
 mod oracle;

@@ -1,26 +1,34 @@
 //! `gguflab bench`.
 
-use crate::cli::Bench;
+use crate::cli::{Bench, EngineArguments};
 use crate::exit::{FAILED, STOPPED};
 use crate::printer::{Printer, check_targets, write_document, write_file};
 use crate::settings;
 use anyhow::Result;
 use gguflab_lab::bench::{BenchRequest, BenchWatcher, Record, bench as measure};
 use gguflab_lab::documents;
+use gguflab_lab::profile::Profile;
 use gguflab_types::event::{Level, Phase};
 use gguflab_types::{Outcome, Protocol, Repetition, metric};
 use std::process::ExitCode;
 
 pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
-    let workload = settings::workload(&arguments.workload, None)?;
-    let engine = settings::engine(&arguments.engine)?;
+    let profile = arguments.profile.as_deref().map(Profile::read).transpose()?.unwrap_or_default();
+    let workload = match profile.workload() {
+        Ok(Some(workload)) if !settings::says_workload(&arguments.workload) => workload,
+        _ => settings::workload(&arguments.workload, None)?,
+    };
+    let engine = settings::engine(&with_profile(&arguments.engine, &profile))?;
+    let model = arguments.model.clone().or(profile.model.map(|path| path.to_string_lossy().into_owned()));
     let protocol = settings::protocol(&arguments.workload, arguments.repetitions)?;
-    let asked = settings::configuration(&arguments.set)?;
+    let asked = settings::configuration(&arguments.set)?
+        .settings()
+        .fold(profile.settings, |made, (name, value)| made.with(name, value.clone()));
     if arguments.visits == 0 {
         return settings::refuse("0 visits measure nothing: take 1 or more".to_string());
     }
     check_targets(arguments.report.as_deref(), arguments.record.as_deref())?;
-    let mut laboratory = super::laboratory(arguments.model.as_deref(), &engine, &workload, printer)?;
+    let mut laboratory = super::laboratory(model.as_deref(), &engine, &workload, printer)?;
     let configuration = match asked.checked(&laboratory.facts) {
         Ok(configuration) => configuration,
         Err(reason) => return settings::refuse(reason),
@@ -46,6 +54,22 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     }
     say_failures(&record, printer);
     Ok(code(&record))
+}
+
+/// The engine of a profile; what the command line says goes first.
+fn with_profile(arguments: &EngineArguments, profile: &Profile) -> EngineArguments {
+    let mut merged = arguments.clone();
+    merged.engine = merged.engine.or_else(|| profile.engine.clone());
+    // A comma would stand between several values.
+    let pair = |(name, value): (&String, &String)| format!("{name}={}", value.replace(',', r"\,"));
+    merged.env.splice(0..0, profile.environment.iter().map(pair));
+    if merged.wrapper.is_none() && !profile.wrapper.is_empty() {
+        merged.wrapper = Some(profile.wrapper.join(" "));
+    }
+    if merged.library_path.is_empty() {
+        merged.library_path.clone_from(&profile.library_paths);
+    }
+    merged
 }
 
 /// Not every format of the result has room for the causes.

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod devices;
 pub(crate) mod inspect;
 pub(crate) mod list;
+pub(crate) mod report;
 pub(crate) mod study;
 pub(crate) mod tune;
 

@@ -1,11 +1,9 @@
-//! `gguflab study`, `gguflab report` and `gguflab export`.
+//! `gguflab study`.
 
-use crate::cli::{Export, FormatName, Report, Study, StudyVerb};
-use crate::printer::{Printer, write_document};
+use crate::cli::{Study, StudyVerb};
+use crate::printer::Printer;
 use crate::{places, settings};
 use anyhow::{Context, Result};
-use gguflab_lab::documents::Detail;
-use gguflab_lab::tune::conclusion;
 use gguflab_lab::{OpenStudy, Store, documents};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,38 +40,8 @@ fn one_trial(
     Ok(documents::study::trial(study, &trial, text.as_deref()))
 }
 
-pub(crate) fn report(arguments: &Report, printer: &Printer) -> Result<ExitCode> {
-    let (mut store, path) = open(arguments.store.store.as_deref())?;
-    let study = find(&mut store, &arguments.study, &path)?;
-    let trials = store.trials(study.study.id)?.to_vec();
-    let model = arguments.model.clone().unwrap_or_else(|| PathBuf::from(&study.study.subject.model.file));
-    let document = documents::tune::document(
-        &study,
-        &trials,
-        conclusion(&study, &trials).as_ref(),
-        &model,
-        Detail::Full,
-    );
-    finish(&document, arguments.output.as_deref(), printer)
-}
-
-pub(crate) fn export(arguments: &Export, printer: &Printer) -> Result<ExitCode> {
-    let (mut store, path) = open(arguments.store.store.as_deref())?;
-    let study = find(&mut store, &arguments.study, &path)?;
-    let document = documents::study::trials(&study, store.trials(study.study.id)?);
-    finish(&document, arguments.output.as_deref(), &printer.with_default(FormatName::Csv))
-}
-
-fn finish(document: &gguflab_report::Document, output: Option<&Path>, printer: &Printer) -> Result<ExitCode> {
-    match output {
-        Some(path) => write_document(document, path)?,
-        None => printer.document(document)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 /// Opens the store for reading: a study that runs meanwhile is not held up.
-fn open(path: Option<&Path>) -> Result<(Store, PathBuf)> {
+pub(super) fn open(path: Option<&Path>) -> Result<(Store, PathBuf)> {
     let path = match path {
         Some(path) => path.to_path_buf(),
         None => places::default_store()?,
@@ -82,7 +50,7 @@ fn open(path: Option<&Path>) -> Result<(Store, PathBuf)> {
     Ok((store, path))
 }
 
-fn find(store: &mut Store, name: &str, path: &Path) -> Result<OpenStudy> {
+pub(super) fn find(store: &mut Store, name: &str, path: &Path) -> Result<OpenStudy> {
     if let Some(study) = OpenStudy::find(store, name).with_context(|| format!("in {}", path.display()))? {
         return Ok(study);
     }

@@ -1,5 +1,6 @@
 //! `gguflab tune`.
 
+use super::report::Written;
 use crate::cli::Tune;
 use crate::exit::{FAILED, STOPPED};
 use crate::printer::{Printer, check_targets, write_document};
@@ -9,7 +10,7 @@ use gguflab_lab::documents::Detail;
 use gguflab_lab::study::check_request;
 use gguflab_lab::tune::{TuneWatcher, Tuned, preview, tune as search};
 use gguflab_lab::{Budget, Objective, StudyError};
-use gguflab_lab::{Conclusion, Laboratory, SpaceRequest, Stage, Store, TuneRequest, documents};
+use gguflab_lab::{Conclusion, Laboratory, SpaceRequest, Stage, Store, TuneRequest};
 use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_types::event::Level;
 use gguflab_types::{Configuration, Ending, Outcome, Protocol, Purpose, Unit};
@@ -41,20 +42,28 @@ pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
     let mut watcher = Watcher::new(printer, request.objective);
     let tuned = search(&mut laboratory, &mut store, &request, &stop, &mut watcher);
     watcher.bar.finish_and_clear();
-    // Closing writes everything into the one file that people copy.
+    // Closing writes everything into the one file that people copy; what is exported is read before.
+    let ended = tuned.map_err(anyhow::Error::from).and_then(|tuned| {
+        let model = settings::whole_path(laboratory.model());
+        let written = Written {
+            study: &tuned.study,
+            trials: &tuned.trials,
+            conclusion: tuned.conclusion.as_ref(),
+            model: &model,
+            explain: arguments.files.explain,
+        };
+        // Printed first: the result is seen even when a file cannot be written.
+        printer.document(&written.document(printer.detail()))?;
+        if let Some(path) = &arguments.report {
+            write_document(&written.document(Detail::Full), path)?;
+            printer.say(&format!("report: {}", path.display()));
+        }
+        written.files(&arguments.files, &mut store, printer)?;
+        Ok(tuned)
+    });
     let closed = store.close();
-    let tuned = tuned?;
+    let tuned = ended?;
     closed?;
-    let document = |detail| {
-        let (study, conclusion) = (&tuned.study, tuned.conclusion.as_ref());
-        documents::tune::document(study, &tuned.trials, conclusion, laboratory.model(), detail)
-    };
-    // Printed first: the result is seen even when the report cannot be written.
-    printer.document(&document(printer.detail()))?;
-    if let Some(path) = &arguments.report {
-        write_document(&document(Detail::Full), path)?;
-        printer.say(&format!("report: {}", path.display()));
-    }
     Ok(code(&tuned, printer))
 }
 

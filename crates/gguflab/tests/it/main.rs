@@ -7,6 +7,7 @@ mod bench;
 #[cfg(unix)]
 mod command;
 mod knobs;
+mod reports;
 mod support;
 mod tune;
 
@@ -20,3 +21,5 @@ mod llama_bench;
 mod llama_server;
 #[cfg(unix)]
 mod processes;
+#[cfg(unix)]
+mod take_away;

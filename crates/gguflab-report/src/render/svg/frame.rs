@@ -44,6 +44,12 @@ pub(super) fn color(index: usize) -> &'static str {
     COLORS[index % COLORS.len()]
 }
 
+/// The colour of what is pointed out: the baseline's is the same in every picture, the others follow by number.
+pub(super) fn mark_color(label: &str, index: usize) -> &'static str {
+    const OTHERS: [&str; 3] = ["#000000", "#cc79a7", "#56b4e9"];
+    if label == "baseline" { "#d55e00" } else { OTHERS[index % OTHERS.len()] }
+}
+
 /// The marker of the series with this number.
 pub(super) fn marker(index: usize) -> MarkerShape {
     MARKERS[index % MARKERS.len()]
@@ -107,7 +113,14 @@ impl Frame {
     }
 
     /// The text of the SVG and its size.
-    pub(super) fn draw(mut self, chart: &Chart, picture: &Picture) -> (String, (f64, f64)) {
+    pub(super) fn draw(self, chart: &Chart, picture: &Picture) -> (String, (f64, f64)) {
+        let scene = self.scene(chart, picture);
+        let size = (scene.width.ceil(), scene.height.ceil());
+        (finish(&SvgBackend::new().render_scene(&scene), size, chart, picture), size)
+    }
+
+    /// All shapes in their places.
+    pub(super) fn scene(mut self, chart: &Chart, picture: &Picture) -> Scene {
         self.place_texts(chart, picture);
         // The margins depend on the texts, and only they say how high the picture has to be.
         self.layout.height = Some(1000.0);
@@ -125,8 +138,7 @@ impl Frame {
             overlay(&computed, &mut scene);
         }
         add_legend(&self.legend, &mut scene);
-        let size = (scene.width.ceil(), scene.height.ceil());
-        (finish(&SvgBackend::new().render_scene(&scene), size, chart, picture), size)
+        scene
     }
 
     fn place_texts(&mut self, chart: &Chart, picture: &Picture) {

@@ -4,15 +4,16 @@
 //! failed must not look like a slow one.
 
 use super::Picture;
-use super::frame::{Frame, LETTER, SMALL, WIDE, literal, small_text, tooltip};
-use crate::chart::Axis;
+use super::frame::{Frame, LETTER, SMALL, WIDE, literal, mark_color, small_text, tooltip};
+use super::legend::{Swatch, entry};
+use crate::chart::{Axis, CellMark};
 use crate::format;
 use crate::render::text_chart::range;
 use crate::text::{clean, truncate, width, wrap_at_most};
 use kuva::plot::ColorMap;
 use kuva::render::color::Color;
 use kuva::render::layout::ComputedLayout;
-use kuva::render::render::{Primitive, Scene, TextAnchor};
+use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
 
 const ROW_HEIGHT: f64 = 34.0;
 const LINE_HEIGHT: f64 = 14.0;
@@ -31,6 +32,7 @@ pub(super) fn heatmap(
     (row_name, rows): (&str, &[String]),
     (column_name, columns): (&str, &[String]),
     values: &[Vec<Option<f64>>],
+    marks: &[CellMark],
     picture: &Picture,
 ) -> Option<Frame> {
     let (low, high) = range(values.iter().flatten().copied().flatten())?;
@@ -65,8 +67,10 @@ pub(super) fn heatmap(
     frame.layout.suppress_x_ticks = true;
     frame.layout.show_grid = false;
     let columns: Vec<String> = columns.to_vec();
+    let outlined = outlines(marks, &mut frame);
     frame.overlay = Some(Box::new(move |computed, scene| {
         draw_cells(&cells, computed, scene);
+        outlined.iter().for_each(|outlined| draw_outline(outlined, cells.len(), computed, scene));
         draw_labels(&labels, &columns, computed, scene);
         // Kuva leaves the title of an axis out where it draws no ticks.
         scene.add(sideways(&row_name, computed));
@@ -109,6 +113,46 @@ fn draw_cells(cells: &[Vec<Cell>], computed: &ComputedLayout, scene: &mut Scene)
             }
             scene.add(Primitive::GroupEnd);
         }
+    }
+}
+
+/// A cell with a frame around it: row, column, colour, and how far inside the cell the frame lies.
+type Outline = (usize, usize, &'static str, f64);
+
+/// A frame for each mark, in a colour for each label, which the legend explains.
+fn outlines(marks: &[CellMark], frame: &mut Frame) -> Vec<Outline> {
+    let mut labels: Vec<&str> = Vec::new();
+    for mark in marks {
+        if !labels.contains(&mark.label.as_str()) {
+            labels.push(&mark.label);
+        }
+    }
+    for (index, label) in labels.iter().enumerate() {
+        frame.legend.push(entry(label, mark_color(label, index), Swatch::Frame));
+    }
+    let outline = |mark: &CellMark| {
+        let index = labels.iter().position(|label| *label == mark.label).unwrap_or(0);
+        (mark.row, mark.column, mark_color(&mark.label, index), 2.0 + 4.0 * index as f64)
+    };
+    marks.iter().map(outline).collect()
+}
+
+fn draw_outline(outline: &Outline, rows: usize, computed: &ComputedLayout, scene: &mut Scene) {
+    let (row, column, color, inset) = *outline;
+    let (left, right) = (computed.map_x(column as f64 + 0.5), computed.map_x(column as f64 + 1.5));
+    let middle = computed.map_y(rows as f64 - row as f64);
+    // A white rim keeps the frame visible on every colour of the map.
+    for (color, wide) in [("#ffffff", 5.0), (color, 3.0)] {
+        let (x, y) = (left + inset, middle - ROW_HEIGHT / 2.0 + inset);
+        let (right, bottom) = (right - inset, middle + ROW_HEIGHT / 2.0 - inset);
+        scene.add(Primitive::Path(Box::new(PathData {
+            d: format!("M {x:.1} {y:.1} L {right:.1} {y:.1} L {right:.1} {bottom:.1} L {x:.1} {bottom:.1} Z"),
+            fill: None,
+            stroke: Color::from(color),
+            stroke_width: wide,
+            opacity: None,
+            stroke_dasharray: None,
+        })));
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) enum Swatch {
     Both(MarkerShape, Option<&'static str>),
     /// Filled areas.
     Area,
+    /// Frames around areas.
+    Frame,
 }
 
 /// Adds the legend under what is drawn, and makes the scene higher by it.
@@ -69,6 +71,16 @@ fn draw_swatch(entry: &Entry, x: f64, y: f64, scene: &mut Scene) {
             draw_line(entry.color, dashes, x, y, scene);
             draw_marker(shape, entry.color, x + 14.0, y, scene);
         }
+        Swatch::Frame => scene.add(Primitive::Rect {
+            x: x + 14.0,
+            y: y - 6.0,
+            width: 12.0,
+            height: 12.0,
+            fill: Color::from("#ffffff"),
+            stroke: Some(Color::from(entry.color)),
+            stroke_width: Some(3.0),
+            opacity: None,
+        }),
         Swatch::Area => scene.add(Primitive::Rect {
             x: x + 14.0,
             y: y - 6.0,
