@@ -9,7 +9,7 @@ pub mod read;
 pub mod write;
 
 pub use read::{Imported, read};
-pub use write::files;
+pub use write::{files, rankings};
 
 /// Columns of `summary_*.csv`.
 pub const SUMMARY: [&str; 12] = [

@@ -271,7 +271,7 @@ pub(crate) struct Report {
     #[arg(required_unless_present = "from")]
     pub(crate) study: Option<String>,
     /// Draw a file of llama-bench-tuner instead: summary_*.csv, or optuna_trials.csv
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["study", "model", "take_away", "export_dir"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["study", "model", "take_away"])]
     pub(crate) from: Option<PathBuf>,
     /// Write to this file instead of printing; the format follows from its ending
     #[arg(short, long, value_name = "FILE")]

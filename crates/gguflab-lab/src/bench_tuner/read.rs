@@ -16,6 +16,12 @@ pub struct Imported {
     pub kind: &'static str,
     /// Remarks that the reader should know of.
     pub remarks: Vec<String>,
+    /// Names of its columns.
+    pub columns: Vec<String>,
+    /// Its rows as they are written, in the order of the survey's runs.
+    pub rows: Vec<Vec<String>>,
+    /// What `optuna_best.json` beside it says.
+    pub best: Option<String>,
 }
 
 /// How a column is called in our words.
@@ -56,6 +62,7 @@ pub fn read(path: &Path) -> Result<Imported, TableError> {
         let remark = compare_best(&imported.survey, &text)
             .map_err(|(line, column, problem)| TableError::Content { file, line, column, problem })?;
         imported.remarks.extend(remark);
+        imported.best = Some(text);
     }
     Ok(imported)
 }
@@ -93,7 +100,14 @@ fn parse(text: &str) -> Result<Imported, Place> {
     }
     let survey = survey(runs);
     let shape = columns.shape;
-    Ok(Imported { survey, kind: shape.kind, remarks: Vec::new() })
+    Ok(Imported {
+        survey,
+        kind: shape.kind,
+        remarks: Vec::new(),
+        columns: head.fields.iter().map(|name| name.trim().to_string()).collect(),
+        rows: rows.iter().map(|row| row.fields.clone()).collect(),
+        best: None,
+    })
 }
 
 /// Where the columns stand.

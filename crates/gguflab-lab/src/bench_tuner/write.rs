@@ -1,6 +1,6 @@
 //! A study as the files of llama-bench-tuner.
 
-use super::{SUMMARY, TRIALS};
+use super::{Imported, SUMMARY, TRIALS};
 use crate::objective;
 use crate::study::OpenStudy;
 use gguflab_report::render::csv;
@@ -50,7 +50,8 @@ pub fn files(
     let trials: Vec<Vec<String>> = rows.iter().map(trials_row).collect();
     files.push((format!("summary_{stamp}.csv"), table(&SUMMARY, &summary)));
     files.push(("optuna_trials.csv".to_string(), table(&TRIALS, &trials)));
-    let order = ranking(&rows);
+    let rates: Vec<(Option<f64>, Option<f64>)> = rows.iter().map(|row| (row.decode, row.prefill)).collect();
+    let order = best_first(&rates);
     let ranked = |rows: &[Vec<String>]| order.iter().map(|place| rows[*place].clone()).collect::<Vec<_>>();
     for (prefix, columns, rows) in
         [("", &SUMMARY[..], ranked(&summary)), ("optuna_", &TRIALS[..], ranked(&trials))]
@@ -61,6 +62,25 @@ pub fn files(
     if let Some(best) = order.first().map(|place| &rows[*place]).filter(|row| row.decode.is_some()) {
         files.push(("optuna_best.json".to_string(), best_json(best).into_bytes()));
     }
+    files
+}
+
+/// The rankings of a file that was read, with its own columns, and a copy of the best that was noted beside it.
+#[must_use]
+pub fn rankings(imported: &Imported) -> Vec<(String, Vec<u8>)> {
+    let rates: Vec<(Option<f64>, Option<f64>)> =
+        imported.survey.runs.iter().map(|run| (run.value, run.also.first().copied().flatten())).collect();
+    let ranked: Vec<Vec<String>> =
+        best_first(&rates).iter().map(|place| imported.rows[*place].clone()).collect();
+    let columns: Vec<&str> = imported.columns.iter().map(String::as_str).collect();
+    let prefix = if columns.contains(&"value") { "optuna_" } else { "" };
+    let mut files = vec![
+        (format!("{prefix}ranking_decode.csv"), table(&columns, &ranked)),
+        (format!("{prefix}best_per_ngl.csv"), best_per_layers(&columns, &ranked)),
+    ];
+    files.extend(
+        imported.best.as_ref().map(|text| ("optuna_best_copy.json".to_string(), text.clone().into_bytes())),
+    );
     files
 }
 
@@ -145,13 +165,13 @@ fn trials_row(row: &Row<'_>) -> Vec<String> {
     .to_vec()
 }
 
-/// The rows from the best to the worst: by decode, then by prefill, failures last.
-fn ranking(rows: &[Row<'_>]) -> Vec<usize> {
+/// The places of rates of decode and prefill from the best to the worst: by decode, then by prefill, failures last.
+fn best_first(rates: &[(Option<f64>, Option<f64>)]) -> Vec<usize> {
     let key = |place: &usize| {
         let rate = |rate: Option<f64>| rate.unwrap_or(f64::NEG_INFINITY);
-        (rate(rows[*place].decode), rate(rows[*place].prefill))
+        (rate(rates[*place].0), rate(rates[*place].1))
     };
-    let mut order: Vec<usize> = (0..rows.len()).collect();
+    let mut order: Vec<usize> = (0..rates.len()).collect();
     order.sort_by(|one, other| {
         let (one, other) = (key(one), key(other));
         other.0.total_cmp(&one.0).then(other.1.total_cmp(&one.1))
@@ -169,7 +189,9 @@ fn best_per_layers(columns: &[&str], ranked: &[Vec<String>]) -> Vec<u8> {
     };
     let mut best: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for row in ranked {
-        if let Ok(number) = row[layers].parse() {
+        // pandas writes whole numbers with a decimal point where one of them is missing.
+        if let Ok(number) = row[layers].trim().parse::<f64>() {
+            let number = number as i64;
             best.entry(number).or_insert_with(|| front(row));
         }
     }

@@ -44,6 +44,10 @@ fn report_of_file(file: &Path, arguments: &Report, printer: &Printer) -> Result<
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
     let document = documents::imported::document(&name, &imported, arguments.files.explain);
     finish(&document, arguments.output.as_deref(), printer)?;
+    if let Some(folder) = &arguments.files.export_dir {
+        write_folder(folder, bench_tuner::rankings(&imported))?;
+        printer.say(&format!("exported: {}", folder.display()));
+    }
     arguments.files.pictures.as_deref().map_or(Ok(()), |folder| pictures(&document, folder, printer))
 }
 

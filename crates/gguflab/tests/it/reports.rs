@@ -65,6 +65,11 @@ fn files_of_llama_bench_tuner_are_written_and_read() {
     place.check(&format!("report --from {{}}/e/{summary}"), 0, "summary of a grid");
     let shown = place.check("report --from {}/e/optuna_trials.csv --explain", 0, "trials of Optuna");
     assert!(shown.has("in words") && !shown.has("notes a best of"), "{shown}");
+    place.check("report --from {}/e/optuna_trials.csv --export-dir {}/again", 0, "trials of Optuna");
+    for name in ["optuna_ranking_decode.csv", "optuna_best_per_ngl.csv"] {
+        assert_eq!(place.read(&format!("again/{name}")), place.read(&format!("e/{name}")), "{name}");
+    }
+    assert_eq!(place.read("again/optuna_best_copy.json"), place.read("e/optuna_best.json"));
     place.write("e/optuna_best.json", "{\"value\": 1}");
     place.check("report --from {}/e/optuna_trials.csv", 0, "notes a best of 1 tok/s");
 }
