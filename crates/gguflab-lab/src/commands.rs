@@ -4,6 +4,7 @@
 //! here is how each tool is told the model and the workload, and what it cannot be told.
 
 mod files;
+mod logits;
 mod shell;
 mod words;
 
@@ -63,6 +64,22 @@ pub const TOOLS: &[Tool] = &[
         help: "serve the model with these settings",
         first: true,
         write: shell::llama_server,
+        ..SHELL
+    },
+    Tool {
+        name: "llama-perplexity",
+        file: "llama-perplexity.sh",
+        help: "measure perplexity with these settings",
+        first: true,
+        write: logits::llama_perplexity,
+        ..SHELL
+    },
+    Tool {
+        name: "llama-imatrix",
+        file: "llama-imatrix.sh",
+        help: "compute an importance matrix with these settings",
+        first: true,
+        write: logits::llama_imatrix,
         ..SHELL
     },
     Tool {
@@ -139,6 +156,10 @@ pub fn add_commands(document: &mut Document, taken: &TakeAway<'_>, all: bool) {
     let mut others = Document::new("");
     for tool in TOOLS.iter().filter(|tool| all || tool.first) {
         let CommandLines { lines, notes } = (tool.write)(taken);
+        // A tool that cannot do this workload writes nothing.
+        if lines.is_empty() {
+            continue;
+        }
         let part = if tool.first { &mut *document } else { &mut others };
         part.code(tool.language, lines.join("\n"), format!("{}: {}", tool.name, tool.help));
         for note in notes {
@@ -157,11 +178,14 @@ pub fn add_commands(document: &mut Document, taken: &TakeAway<'_>, all: bool) {
 /// A file for each tool: its name and its text, with what the tool cannot be told as remarks.
 #[must_use]
 pub fn files(taken: &TakeAway<'_>) -> Vec<(&'static str, String)> {
-    TOOLS.iter().map(|tool| (tool.file, file_text(tool, taken))).collect()
+    TOOLS.iter().filter_map(|tool| Some((tool.file, file_text(tool, taken)?))).collect()
 }
 
-fn file_text(tool: &Tool, taken: &TakeAway<'_>) -> String {
+fn file_text(tool: &Tool, taken: &TakeAway<'_>) -> Option<String> {
     let CommandLines { lines, notes } = (tool.write)(taken);
+    if lines.is_empty() {
+        return None;
+    }
     let mut text = if tool.language == "sh" { "#!/bin/sh\n".to_string() } else { String::new() };
     for remark in std::iter::once(tool.help.to_string()).chain(notes) {
         let remark = gguflab_report::text::clean(&remark);
@@ -171,7 +195,7 @@ fn file_text(tool: &Tool, taken: &TakeAway<'_>) -> String {
         text.push_str(&line);
         text.push('\n');
     }
-    text
+    Some(text)
 }
 
 /// A sentence about settings that a tool has no word for; `None` when there are none.

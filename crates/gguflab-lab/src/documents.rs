@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod imported;
+pub mod rules;
 pub mod study;
 mod subject;
 mod survey;

@@ -176,7 +176,11 @@ impl Laboratory {
     pub fn need(&self, configuration: &Configuration) -> Option<Need> {
         let facts = self.model_facts.as_ref()?;
         let tokens = self.workload.longest_sequence();
-        memory::need(facts, configuration, tokens, u64::from(self.workload.concurrency()))
+        let need = memory::need(facts, configuration, tokens, u64::from(self.workload.concurrency()))?;
+        let batch = configuration.meant("batch", &self.facts).as_integer();
+        let batch = batch.and_then(|size| u64::try_from(size).ok()).unwrap_or(u64::MAX);
+        let logits = memory::logits_bytes(facts, self.workload.logits_at_once(batch));
+        Some(Need { compute: need.compute.saturating_add(logits), ..need })
     }
 
     /// Waits until nothing else of ours measures on this machine; `None` when the user stopped it meanwhile.
@@ -210,7 +214,7 @@ impl Laboratory {
         let must_fit = need.cache.saturating_add(need.compute);
         (must_fit > usable).then(|| {
             let cause = format!(
-                "not tried: cache and buffers need about {}, and {} can be had; take a shorter context",
+                "not tried: cache and buffers need about {}, and {} can be had; take a shorter context or a smaller batch",
                 gibibytes(must_fit),
                 gibibytes(usable)
             );

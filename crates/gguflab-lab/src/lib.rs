@@ -13,6 +13,7 @@ mod forecast;
 pub mod inspect;
 pub mod laboratory;
 pub mod objective;
+pub mod pasted;
 pub mod profile;
 pub mod run;
 pub mod space_file;

@@ -22,6 +22,7 @@
 use gguflab_search::SpaceRequest;
 use gguflab_search::space::Items;
 use gguflab_types::knob::Forbidden;
+use gguflab_types::metric::DeclaredMetric;
 use gguflab_types::{Declared, DeclaredKnob, Facts};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -47,8 +48,8 @@ pub struct SpaceFile {
     pub overrides: bool,
     /// The knobs that the engine has.
     pub declared: Option<Declared>,
-    /// The metrics that the engine tells, as they are written.
-    pub metrics: Vec<serde_json::Value>,
+    /// The metrics that the engine tells besides those of the table.
+    pub metrics: Vec<DeclaredMetric>,
     rules: Vec<Rule>,
     name: String,
 }
@@ -83,7 +84,7 @@ struct Written {
     #[serde(default)]
     knob: Vec<Spanned<DeclaredKnob>>,
     #[serde(default)]
-    metric: Vec<toml::Table>,
+    metric: Vec<Spanned<DeclaredMetric>>,
 }
 
 #[derive(Deserialize)]
@@ -187,7 +188,7 @@ impl Source<'_> {
             request.items.push((knob.clone(), items));
         }
         let rules = written.rule.iter().map(|rule| self.rule(rule)).collect::<Result<_, _>>()?;
-        let metrics = written.metric.iter().filter_map(|metric| serde_json::to_value(metric).ok()).collect();
+        let metrics = self.metrics(&written.metric)?;
         let declared = self.declared(&written.knob)?;
         Ok(SpaceFile { request, overrides: false, declared, metrics, rules, name: self.name.to_string() })
     }
@@ -205,6 +206,16 @@ impl Source<'_> {
             }
         };
         Ok(Rule { rule, line, only_in_wsl })
+    }
+
+    fn metrics(&self, metrics: &[Spanned<DeclaredMetric>]) -> Result<Vec<DeclaredMetric>, SpaceFileError> {
+        let plain: Vec<DeclaredMetric> = metrics.iter().map(|metric| metric.get_ref().clone()).collect();
+        for count in 1..=plain.len() {
+            if let Err(problem) = DeclaredMetric::check_all(&plain[..count]) {
+                return Err(self.fault(self.line(&metrics[count - 1].span()), problem));
+            }
+        }
+        Ok(plain)
     }
 
     fn declared(&self, knobs: &[Spanned<DeclaredKnob>]) -> Result<Option<Declared>, SpaceFileError> {
@@ -319,10 +330,11 @@ when = "wsl"
     #[test]
     fn an_engines_own_knobs() {
         let text = "version = 1\n[[knob]]\nname = \"slots\"\nkind = \"integer\"\nleast = 1\nmost = 4\n\
-                    [[knob]]\nname = \"fast\"\nkind = \"switch\"\ndefault = \"on\"\n[[metric]]\nname = \"wins\"\n";
+                    [[knob]]\nname = \"fast\"\nkind = \"switch\"\ndefault = \"on\"\n[[metric]]\nname = \"wins\"\n\
+                    direction = \"higher\"\n";
         let file = read("space.toml", text).unwrap();
         assert_eq!(file.declared.unwrap().iter().count(), 2);
-        assert_eq!(file.metrics, [serde_json::json!({"name": "wins"})]);
+        assert_eq!(file.metrics.iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>(), ["wins"]);
     }
 
     #[test]
@@ -348,6 +360,11 @@ when = "wsl"
                 "version = 1\n[[knob]]\nname = \"a\"\nkind = \"integer\"\nleast = \"x\"",
                 "f:5",
                 "`least = \"x\"`",
+            ),
+            (
+                "version = 1\n[[metric]]\nname = \"decode\"\ndirection = \"higher\"",
+                "f:2",
+                "metric `decode` is known already",
             ),
             ("version = 1\n[knobs\n", "f:2", "`[knobs`"),
             ("{\"ngl\": [1],\n \"speed\": [2]}", "f:2", "unknown field `speed`"),

@@ -40,6 +40,12 @@ pub struct ContextSettings {
     pub kv_offload: Option<bool>,
     /// Operations on weights in host memory by the GPU; `None`: llama.cpp's default.
     pub op_offload: Option<bool>,
+    /// How rotary positions are scaled (`none`, `linear`, `yarn`); `None`: as the model says.
+    pub rope_scaling: Option<String>,
+    /// Base frequency of rotary positions; `None`: as the model says.
+    pub rope_freq_base: Option<f64>,
+    /// Factor on rotary positions; `None`: as the model says.
+    pub rope_freq_scale: Option<f64>,
 }
 
 impl ContextSettings {
@@ -68,6 +74,9 @@ impl ContextSettings {
             cache_types: [word("cache-type-k"), word("cache-type-v")],
             kv_offload: switch("kv-offload"),
             op_offload: switch("op-offload"),
+            rope_scaling: word("rope-scaling"),
+            rope_freq_base: configuration.get("rope-freq-base").as_number(),
+            rope_freq_scale: configuration.get("rope-freq-scale").as_number(),
         }
     }
 
@@ -230,9 +239,28 @@ fn parameters(settings: &ContextSettings) -> Result<sys::llama_context_params, N
     parameters.type_v = cache_type(v.as_deref(), parameters.type_v)?;
     parameters.offload_kqv = settings.kv_offload.unwrap_or(parameters.offload_kqv);
     parameters.op_offload = settings.op_offload.unwrap_or(parameters.op_offload);
+    parameters.rope_scaling_type =
+        rope_scaling(settings.rope_scaling.as_deref(), parameters.rope_scaling_type)?;
+    // llama.cpp takes 0 for what the model says.
+    parameters.rope_freq_base = settings.rope_freq_base.map_or(parameters.rope_freq_base, |base| base as f32);
+    parameters.rope_freq_scale =
+        settings.rope_freq_scale.map_or(parameters.rope_freq_scale, |scale| scale as f32);
     parameters.swa_full = false;
     parameters.abort_callback = Some(on_abort_check);
     Ok(parameters)
+}
+
+fn rope_scaling(
+    name: Option<&str>,
+    default: sys::llama_rope_scaling_type,
+) -> Result<sys::llama_rope_scaling_type, NativeError> {
+    Ok(match name {
+        None => default,
+        Some("none") => sys::LLAMA_ROPE_SCALING_TYPE_NONE,
+        Some("linear") => sys::LLAMA_ROPE_SCALING_TYPE_LINEAR,
+        Some("yarn") => sys::LLAMA_ROPE_SCALING_TYPE_YARN,
+        Some(other) => return Err(NativeError::Rejected(format!("no RoPE scaling `{other}`"))),
+    })
 }
 
 fn cache_type(name: Option<&str>, default: sys::ggml_type) -> Result<sys::ggml_type, NativeError> {

@@ -110,6 +110,13 @@ pub(crate) fn physical_batch(configuration: &Configuration, tokens: u64, sequenc
     Some(size("ubatch").unwrap_or(DEFAULT_UBATCH).min(batch).min(context))
 }
 
+/// Bytes of the logits that one call of the engine hands back: a row of f32 over the vocabulary for each of so many
+/// tokens (`llama_context::output_reserve` of b11434). 0 when the header does not tell the vocabulary.
+#[must_use]
+pub fn logits_bytes(facts: &ModelFacts, tokens: u64) -> u64 {
+    facts.vocabulary.unwrap_or(0).saturating_mul(tokens).saturating_mul(4)
+}
+
 /// The longest context of one sequence that fits into this many bytes with default settings, at most what the
 /// model was trained for; 0 when not even the weights fit, `None` if the header does not say enough.
 #[must_use]

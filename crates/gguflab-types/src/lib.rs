@@ -34,4 +34,4 @@ pub use subject::{EngineIdentity, ModelIdentity, Subject};
 pub use trial::{Purpose, Trial};
 pub use unit::Unit;
 pub use value::Value;
-pub use workload::{Request, WORKLOADS, Workload};
+pub use workload::{Logits, Request, WORKLOADS, Workload};

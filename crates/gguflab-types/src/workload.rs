@@ -16,13 +16,39 @@ pub struct Request {
     pub concurrency: u32,
     /// Its share among the requests of the workload; shares are normalised.
     pub weight: f64,
+    /// Which logits of the prompt are computed.
+    #[serde(default, skip_serializing_if = "Logits::is_last")]
+    pub logits: Logits,
+}
+
+/// Which logits of a prompt are computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Logits {
+    /// Those of the last token, from which generation goes on.
+    #[default]
+    Last,
+    /// Those of every token, as perplexity, imatrix and KL divergence need them.
+    All,
+}
+
+impl Logits {
+    fn is_last(&self) -> bool {
+        *self == Logits::Last
+    }
 }
 
 impl Request {
     /// A single request without depth.
     #[must_use]
     pub const fn new(prompt: u32, generate: u32) -> Request {
-        Request { prompt, depth: 0, generate, concurrency: 1, weight: 1.0 }
+        Request { prompt, depth: 0, generate, concurrency: 1, weight: 1.0, logits: Logits::Last }
+    }
+
+    /// All logits of a text of so many tokens.
+    #[must_use]
+    pub const fn all_logits(tokens: u32) -> Request {
+        Request { logits: Logits::All, ..Request::new(tokens, 0) }
     }
 
     /// Tokens that one sequence needs in the cache.
@@ -38,12 +64,13 @@ impl Request {
         self.tokens_per_sequence() * u64::from(self.concurrency.max(1))
     }
 
-    /// A short label such as `pp512+tg128@d2048×4`.
+    /// A short label such as `pp512+tg128@d2048×4`, or `logits512`.
     #[must_use]
     pub fn label(&self) -> String {
         let mut parts = Vec::new();
         if self.prompt > 0 {
-            parts.push(format!("pp{}", self.prompt));
+            let kind = if self.logits == Logits::All { "logits" } else { "pp" };
+            parts.push(format!("{kind}{}", self.prompt));
         }
         if self.generate > 0 {
             parts.push(format!("tg{}", self.generate));
@@ -105,6 +132,14 @@ impl Workload {
         self.requests.iter().map(|one| one.prompt.saturating_mul(one.concurrency.max(1))).max().unwrap_or(0)
     }
 
+    /// The most logits that one call of the engine hands back with a logical batch of so many tokens; 0 where only
+    /// those of the last token are computed.
+    #[must_use]
+    pub fn logits_at_once(&self, batch: u64) -> u64 {
+        let all = self.requests.iter().filter(|request| request.logits == Logits::All);
+        all.map(|one| u64::from(one.prompt) * u64::from(one.concurrency.max(1))).max().unwrap_or(0).min(batch)
+    }
+
     /// The most sequences at once.
     #[must_use]
     pub fn concurrency(&self) -> u32 {
@@ -123,22 +158,30 @@ pub struct WorkloadRow {
     pub help: &'static str,
 }
 
+/// The workload of tools that need the logits of every token.
+pub const LOGITS: &str = "logits";
+
 /// The named workloads.
 pub const WORKLOADS: &[WorkloadRow] = &[
     WorkloadRow {
         name: "chat",
-        request: Request { prompt: 128, depth: 512, generate: 128, concurrency: 1, weight: 1.0 },
+        request: Request { depth: 512, ..Request::new(128, 128) },
         help: "one user; a short question into a running conversation",
     },
     WorkloadRow {
         name: "long-prompt",
-        request: Request { prompt: 2048, depth: 0, generate: 64, concurrency: 1, weight: 1.0 },
+        request: Request::new(2048, 64),
         help: "a long document, a short answer",
     },
     WorkloadRow {
         name: "batch",
-        request: Request { prompt: 256, depth: 0, generate: 64, concurrency: 4, weight: 1.0 },
+        request: Request { concurrency: 4, ..Request::new(256, 64) },
         help: "four requests at a time",
+    },
+    WorkloadRow {
+        name: LOGITS,
+        request: Request::all_logits(512),
+        help: "the logits of every token of a text, as perplexity, imatrix and KL divergence need them (--context N)",
     },
 ];
 
@@ -162,5 +205,9 @@ mod tests {
         assert_eq!((slot(500, 12), slot(512, 0), slot(0, 256), slot(256, 257)), (512, 768, 512, 768));
         assert_eq!(find("no-such-workload"), None);
         assert_eq!(find("chat").unwrap().requests[0].label(), "pp128+tg128@d512");
+        let logits = find(LOGITS).unwrap();
+        assert_eq!(logits.requests[0].label(), "logits512");
+        assert_eq!((logits.logits_at_once(2048), logits.logits_at_once(128)), (512, 128));
+        assert_eq!(batch.logits_at_once(2048), 0);
     }
 }

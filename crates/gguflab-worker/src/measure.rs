@@ -7,7 +7,7 @@ use gguflab_native::{Context, ContextSettings, Model, NativeError, usage};
 use gguflab_types::event::Phase;
 use gguflab_types::message::Message;
 use gguflab_types::prompt::Tokens;
-use gguflab_types::{Configuration, Protocol, Request, Sample, Workload, metric};
+use gguflab_types::{Configuration, Logits, Protocol, Request, Sample, Workload, metric};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -194,7 +194,7 @@ impl Session<'_> {
             if kept == 0 {
                 self.context.forget_from(number, -1);
             }
-            self.decode_span(sequence..sequence + 1, kept, depth, false)?;
+            self.decode_span(sequence..sequence + 1, kept, depth, None)?;
             self.cached[sequence as usize] = depth;
         }
         Ok(())
@@ -217,7 +217,7 @@ impl Session<'_> {
         let after_prompt = depth + u64::from(wish.prompt);
         let mut tokens = Vec::with_capacity(wish.generate as usize);
         let started = Instant::now();
-        self.decode_span(0..sequences, depth, after_prompt, true)?;
+        self.decode_span(0..sequences, depth, after_prompt, Some(wish.logits))?;
         let prompt = (wish.prompt > 0).then(|| started.elapsed().as_secs_f64());
         if wish.generate > 0 {
             tokens.extend(prompt);
@@ -234,17 +234,23 @@ impl Session<'_> {
         Ok(Times { prompt, tokens, end })
     }
 
-    /// Decodes the tokens from one position to another of these sequences, as many at once as the batch takes.
+    /// Decodes the tokens from one position to another of these sequences, as many at once as the batch takes, and
+    /// computes these logits, or none.
     fn decode_span(
         &mut self,
         sequences: std::ops::Range<u32>,
         from: u64,
         to: u64,
-        output: bool,
+        logits: Option<Logits>,
     ) -> Result<(), NativeError> {
+        let output = |position: u64| match logits {
+            Some(Logits::All) => true,
+            Some(Logits::Last) => position + 1 == to,
+            None => false,
+        };
         let all: Vec<BatchToken> = sequences
             .flat_map(|sequence| (from..to).map(move |position| (sequence, position)))
-            .map(|(sequence, position)| self.token(sequence, position, output && position + 1 == to))
+            .map(|(sequence, position)| self.token(sequence, position, output(position)))
             .collect();
         for batch in all.chunks(self.context.batch()) {
             self.context.decode(batch)?;

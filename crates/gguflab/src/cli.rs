@@ -62,7 +62,7 @@ pub(crate) enum Verb {
     Export(Export),
     /// List and show what is stored
     Study(Study),
-    /// List knobs, metrics, workloads, engines, objectives or samplers
+    /// List knobs, metrics, workloads, engines, objectives, samplers or presets
     List(List),
     /// Print a completion script for a shell
     Completions(Completions),
@@ -120,6 +120,9 @@ pub(crate) struct WorkloadArguments {
     /// Requests at the same time
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
+    /// Tokens of a text, for the workload `logits` [default: 512]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) context: Option<u32>,
     /// Use random tokens instead of text, as llama-bench does
     #[arg(long)]
     pub(crate) random_tokens: bool,
@@ -154,6 +157,9 @@ pub(crate) struct Bench {
     /// Setting of a knob, KNOB=VALUE (see `gguflab list knobs`); may be given several times
     #[arg(long, value_name = "KNOB=VALUE")]
     pub(crate) set: Vec<String>,
+    /// File that declares the knobs and metrics of an engine that is run by command
+    #[arg(long, value_name = "FILE")]
+    pub(crate) space: Option<PathBuf>,
     /// Measured repetitions in each visit
     #[arg(short, long, value_name = "N", default_value_t = 2)]
     pub(crate) repetitions: u32,
@@ -202,10 +208,11 @@ pub(crate) struct Tune {
     /// List what would be run, without running it
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// What to make better (see `gguflab list objectives`)
-    #[arg(long, value_name = "NAME", default_value = "time")]
-    pub(crate) objective: String,
-    /// Setting of the configuration to beat, KNOB=VALUE; may be given several times
+    /// What to make better (see `gguflab list objectives`) [default: time; prefill for the workload `logits`]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) objective: Option<String>,
+    /// Setting of the configuration to beat, KNOB=VALUE; may be given several times; or a whole command line of
+    /// llama-server or llama-bench in quotes
     #[arg(long, value_name = "KNOB=VALUE")]
     pub(crate) baseline: Vec<String>,
     /// Values to search, KNOB=VALUES such as threads=1..8, threads=half,physical, gpu-layers=25%,50% or
@@ -215,6 +222,18 @@ pub(crate) struct Tune {
     /// Search only these knobs, separated by commas
     #[arg(long, value_name = "KNOBS", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// File that says what is searched: TOML, or the JSON of llama-bench-tuner
+    #[arg(long, value_name = "FILE")]
+    pub(crate) space: Option<PathBuf>,
+    /// A space by name (see `gguflab list presets`)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<String>,
+    /// For the workload `logits`: no batch is larger than the context, as for an importance matrix
+    #[arg(long)]
+    pub(crate) conform_to_imatrix: bool,
+    /// In WSL, run many GPU layers with large batches too
+    #[arg(long)]
+    pub(crate) allow_wsl_unsafe: bool,
     /// auto, or a sampler (see `gguflab list samplers`)
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub(crate) sampler: String,
@@ -353,6 +372,8 @@ pub(crate) enum Listing {
     Objectives,
     /// Samplers
     Samplers,
+    /// Spaces by name
+    Presets,
 }
 
 /// Arguments of `completions`.

@@ -75,6 +75,9 @@ fn code(error: &anyhow::Error) -> u8 {
         {
             return MODEL;
         }
+        if cause.is::<gguflab_lab::space_file::SpaceFileError>() {
+            return MODEL;
+        }
         if cause.is::<StoreError>() {
             return STORE;
         }

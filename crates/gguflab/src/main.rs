@@ -6,6 +6,7 @@ mod exit;
 mod places;
 mod printer;
 mod settings;
+mod space;
 
 use clap::Parser;
 use cli::{Arguments, Verb};

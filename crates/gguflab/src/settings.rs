@@ -6,7 +6,7 @@ use crate::places;
 use anyhow::Result;
 use gguflab_lab::{EngineSpecification, Items, objective};
 use gguflab_types::knob::{self, ENVIRONMENT};
-use gguflab_types::workload::{self, WORKLOADS};
+use gguflab_types::workload::{self, LOGITS, WORKLOADS};
 use gguflab_types::{Configuration, Deadlines, PromptKind, Protocol, Request, Value, Workload};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -134,6 +134,13 @@ pub(crate) fn workload(arguments: &WorkloadArguments, default: Option<&str>) -> 
         }
     };
     let own = [arguments.prompt, arguments.generate, arguments.depth, arguments.concurrency];
+    if let Some(tokens) = arguments.context {
+        return match (arguments.workload.as_deref(), tokens) {
+            (Some(LOGITS), 1..) => Ok(Workload::single(LOGITS, Request::all_logits(tokens))),
+            (Some(LOGITS), 0) => refuse("--context 0 is no text: take 1 or more".to_string()),
+            _ => refuse(format!("--context goes with --workload {LOGITS}; others have their own length")),
+        };
+    }
     match (&arguments.workload, default) {
         (Some(name), _) => named(name),
         (None, Some(name)) if own.iter().all(Option::is_none) => named(name),
@@ -143,7 +150,7 @@ pub(crate) fn workload(arguments: &WorkloadArguments, default: Option<&str>) -> 
                 generate: arguments.generate.unwrap_or(DEFAULT_REQUEST.generate),
                 depth: arguments.depth.unwrap_or(0),
                 concurrency: arguments.concurrency.unwrap_or(1),
-                weight: 1.0,
+                ..DEFAULT_REQUEST
             };
             let empty = request.prompt == 0 && request.generate == 0;
             let label = if empty { "pp0+tg0".to_string() } else { request.label() };

@@ -22,7 +22,7 @@ use gguflab_types::event::{Level, Phase};
 use gguflab_types::machine::Device;
 use gguflab_types::prompt::Tokens;
 use gguflab_types::{
-    Ending, EngineIdentity, Event, Job, Outcome, PromptKind, Repetition, Request, Sample, metric,
+    Ending, EngineIdentity, Event, Job, Logits, Outcome, PromptKind, Repetition, Request, Sample, metric,
 };
 use round::{Course, Wish};
 use server::Server;
@@ -174,6 +174,9 @@ fn check(job: &Job) -> Result<(), Ending> {
     }
     if requests.iter().any(|request| request.prompt == 0 && request.generate == 0) {
         return refuse("a request needs a prompt or tokens to generate");
+    }
+    if requests.iter().any(|request| request.logits == Logits::All) {
+        return refuse("llama-server computes the logits of the last token only: take the embedded engine");
     }
     let slots = slots(job);
     if requests.iter().any(|request| request.depth > 0 && request.concurrency > slots) {

@@ -1,6 +1,6 @@
 //! Command lines for a POSIX shell. Names of flags come from the table of knobs.
 
-use super::{CommandLines, TakeAway};
+use super::{CommandLines, TakeAway, logits};
 use gguflab_types::knob::{self, ENVIRONMENT, Facts, Flag, KNOBS};
 use gguflab_types::{Configuration, Request, Value, Workload, workload};
 use std::path::Path;
@@ -12,6 +12,9 @@ const BENCH_SEPARATORS: [(&str, &str); 2] = [("tensor-overrides", ";"), ("tensor
 
 /// The command line that serves the model with these settings and room for the workload.
 pub(super) fn llama_server(taken: &TakeAway<'_>) -> CommandLines {
+    if logits::context(taken.workload).is_some() {
+        return CommandLines::default();
+    }
     let mut line = Line::with_variables("llama-server", taken.configuration);
     line.all(server_arguments(taken).into_iter().flatten());
     CommandLines { lines: vec![line.text], notes: server_notes(taken) }
@@ -51,6 +54,9 @@ pub(super) fn slots(taken: &TakeAway<'_>) -> u64 {
 /// The command lines that measure the model with llama-bench, one for each request of the workload. The notes name
 /// settings and parts of the workload that llama-bench has no flag for.
 pub(super) fn llama_bench(taken: &TakeAway<'_>) -> CommandLines {
+    if logits::context(taken.workload).is_some() {
+        return CommandLines::default();
+    }
     let settings = for_bench(resolved(taken.configuration));
     let line = |request: &Request| {
         let mut line = Line::with_variables("llama-bench", &settings);
@@ -80,6 +86,11 @@ pub(super) fn gguflab_bench(taken: &TakeAway<'_>) -> CommandLines {
     if workload::find(&workload.name).as_ref() == Some(workload) {
         let mut line = start();
         line.flag("--workload", &workload.name);
+        lines.push(line);
+    } else if let Some(context) = logits::context(workload) {
+        let mut line = start();
+        line.flag("--workload", workload::LOGITS);
+        line.flag("--context", &context.to_string());
         lines.push(line);
     } else {
         lines.extend(workload.requests.iter().map(|request| {
@@ -119,27 +130,27 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// A command line that is being written.
-struct Line {
-    text: String,
+pub(super) struct Line {
+    pub(super) text: String,
 }
 
 impl Line {
-    fn new(program: &str) -> Line {
+    pub(super) fn new(program: &str) -> Line {
         Line { text: quoted(program) }
     }
 
     /// A program behind the environment variables that are knobs.
-    fn with_variables(program: &str, configuration: &Configuration) -> Line {
+    pub(super) fn with_variables(program: &str, configuration: &Configuration) -> Line {
         let set = |(name, value): (&str, String)| format!("{name}={} ", quoted(&value));
         let before: String = variables(configuration).map(set).collect();
         Line { text: before + &quoted(program) }
     }
 
-    fn flag(&mut self, flag: &str, value: &str) {
+    pub(super) fn flag(&mut self, flag: &str, value: &str) {
         self.all([flag.to_string(), value.to_string()]);
     }
 
-    fn all(&mut self, words: impl IntoIterator<Item = String>) {
+    pub(super) fn all(&mut self, words: impl IntoIterator<Item = String>) {
         for word in words {
             self.text.push(' ');
             self.text.push_str(&quoted(&word));

@@ -147,8 +147,8 @@ fn every_setting_reaches_every_tool_that_has_a_flag_for_it() {
         };
         let set = Configuration::new().with(knob.name, value.clone());
         let bare = Configuration::new();
-        let workload = own(Request::new(1, 0));
         for tool in TOOLS {
+            let workload = workload_of(tool);
             let (with, without) = (
                 written(tool.name, Path::new("m"), &set, &workload),
                 written(tool.name, Path::new("m"), &bare, &workload),
@@ -208,10 +208,16 @@ fn paths_that_look_like_flags_or_cannot_be_written_are_taken_care_of() {
         use std::os::unix::ffi::OsStrExt;
         let path = Path::new(std::ffi::OsStr::from_bytes(b"\xff.gguf"));
         for tool in TOOLS {
-            let notes = written(tool.name, path, &Configuration::new(), &named("chat")).notes;
+            let notes = written(tool.name, path, &Configuration::new(), &workload_of(tool)).notes;
             assert!(notes[0].contains("not UTF-8"), "{notes:?}");
         }
     }
+}
+
+/// A workload that a tool is for.
+fn workload_of(tool: &Tool) -> Workload {
+    let logits = ["llama-perplexity", "llama-imatrix"].contains(&tool.name);
+    named(if logits { workload::LOGITS } else { "chat" })
 }
 
 #[test]
@@ -222,7 +228,7 @@ fn a_document_gets_the_lines_of_every_tool() {
     let mut document = Document::new("");
     add_commands(&mut document, &taken, true);
     let shown = serde_json::to_string(&document).unwrap();
-    for tool in TOOLS {
+    for tool in TOOLS.iter().filter(|tool| workload_of(tool).name != workload::LOGITS) {
         assert!(shown.contains(&format!("\"caption\":\"{}: ", tool.name)), "{} in {shown}", tool.name);
     }
     assert!(shown.contains("llama-bench has no flag for threads-batch=3"), "{shown}");
@@ -233,10 +239,11 @@ fn a_document_gets_the_lines_of_every_tool() {
     add_commands(&mut short, &taken, false);
     let shown =
         short.flat().iter().filter(|block| matches!(block, gguflab_report::Block::Code { .. })).count();
-    assert_eq!(shown, TOOLS.iter().filter(|tool| tool.first).count());
+    let usual = TOOLS.iter().filter(|tool| workload_of(tool).name != workload::LOGITS);
+    assert_eq!(shown, usual.clone().filter(|tool| tool.first).count());
     let files = files(&taken);
     let names: BTreeSet<_> = files.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names.len(), TOOLS.len(), "each tool has a file of its own");
+    assert_eq!(names.len(), usual.count(), "each tool has a file of its own");
     assert!(files[0].1.starts_with("#!/bin/sh\n# "), "{}", files[0].1);
     assert!(files.iter().any(|(_, text)| text.contains("# llama-bench has no flag for threads-batch=3")));
 }
@@ -319,4 +326,26 @@ fn environment_variables_that_are_knobs_are_set() {
     for tool in ["models-preset", "ollama", "llama-cpp-python"] {
         assert!(shown(tool).notes.iter().any(|note| note.contains("OMP_WAIT_POLICY")), "{tool}");
     }
+}
+
+#[test]
+fn tools_for_all_logits_get_batches_within_one_context() {
+    let line = |tool: &str, settings: &[(&str, &str)], context: u32| {
+        let workload = own(Request::all_logits(context));
+        written(tool, Path::new("m.gguf"), &configuration(settings), &workload).lines.join("\n")
+    };
+    let set = [("batch", "128"), ("ubatch", "48")];
+    assert_eq!(
+        line("llama-perplexity", &set, 512),
+        "llama-perplexity --model m.gguf --file TEXT.txt --ctx-size 512 --batch-size 128 --ubatch-size 48"
+    );
+    let imatrix = line("llama-imatrix", &set, 512);
+    assert!(imatrix.contains("--file TEXT.txt --output-file imatrix.gguf --ctx-size 512"), "{imatrix}");
+    assert_eq!(
+        line("gguflab", &set, 300),
+        "gguflab bench m.gguf --workload logits --context 300 --set batch=128 --set ubatch=48"
+    );
+    assert_eq!(line("llama-server", &set, 512) + &line("llama-bench", &set, 512), "");
+    // llama.cpp's default of 2048 would be several contexts at once.
+    assert!(line("llama-perplexity", &[], 300).ends_with("--ctx-size 300 --batch-size 300"));
 }

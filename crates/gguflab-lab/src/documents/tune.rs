@@ -60,6 +60,7 @@ pub fn document(
     survey::failures::add(&tried, &tried.pooled(), &mut document);
     document.heading(1, "Search");
     document.facts(search_facts(study, trials));
+    super::rules::describe(&mut document, &study.plan.space);
     document.heading(1, "Subject");
     document.facts(subject::facts(&study.study.subject));
     if detail == Detail::Full {

@@ -134,6 +134,35 @@ pub const KNOBS: &[Knob] = &[
         ..BASE
     },
     Knob {
+        name: "rope-scaling",
+        domain: Domain::Word(&["none", "linear", "yarn"]),
+        lossy: true,
+        memory: Some(Memory::Same),
+        server_flag: Flag::Value("--rope-scaling"),
+        help: "how positions beyond those of the training are scaled; unset: as the model says",
+        ..BASE
+    },
+    Knob {
+        name: "rope-freq-base",
+        domain: Domain::Number(1.0, 1e12),
+        lossy: true,
+        memory: Some(Memory::Same),
+        server_flag: Flag::Value("--rope-freq-base"),
+        ordered: true,
+        help: "base frequency of rotary positions; unset: as the model says",
+        ..BASE
+    },
+    Knob {
+        name: "rope-freq-scale",
+        domain: Domain::Number(1e-6, 1e3),
+        lossy: true,
+        memory: Some(Memory::Same),
+        server_flag: Flag::Value("--rope-freq-scale"),
+        ordered: true,
+        help: "factor on rotary positions, 0.5 for twice the context; unset: as the model says",
+        ..BASE
+    },
+    Knob {
         name: "kv-offload",
         condition: Condition::Gpu,
         server_flag: Flag::Pair("--kv-offload", "--no-kv-offload"),

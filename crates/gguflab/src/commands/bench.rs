@@ -3,7 +3,7 @@
 use crate::cli::{Bench, EngineArguments};
 use crate::exit::{FAILED, STOPPED};
 use crate::printer::{Printer, check_targets, write_document, write_file};
-use crate::settings;
+use crate::{settings, space};
 use anyhow::Result;
 use gguflab_lab::bench::{BenchRequest, BenchWatcher, Record, bench as measure};
 use gguflab_lab::documents;
@@ -18,7 +18,8 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
         Ok(Some(workload)) if !settings::says_workload(&arguments.workload) => workload,
         _ => settings::workload(&arguments.workload, None)?,
     };
-    let engine = settings::engine(&with_profile(&arguments.engine, &profile))?;
+    let mut engine = settings::engine(&with_profile(&arguments.engine, &profile))?;
+    space::read(arguments.space.as_deref(), &mut engine)?;
     let model = arguments.model.clone().or(profile.model.map(|path| path.to_string_lossy().into_owned()));
     let protocol = settings::protocol(&arguments.workload, arguments.repetitions)?;
     let asked = settings::configuration(&arguments.set)?

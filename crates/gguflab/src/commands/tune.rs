@@ -4,15 +4,17 @@ use super::report::Written;
 use crate::cli::Tune;
 use crate::exit::{FAILED, STOPPED};
 use crate::printer::{Printer, check_targets, write_document};
-use crate::{places, settings};
+use crate::{places, settings, space};
 use anyhow::Result;
 use gguflab_lab::documents::Detail;
+use gguflab_lab::space_file::SpaceFile;
 use gguflab_lab::study::check_request;
 use gguflab_lab::tune::{TuneWatcher, Tuned, preview, tune as search};
 use gguflab_lab::{Budget, Objective, StudyError};
-use gguflab_lab::{Conclusion, Laboratory, SpaceRequest, Stage, Store, TuneRequest};
+use gguflab_lab::{Conclusion, Laboratory, Stage, Store, TuneRequest};
 use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_types::event::Level;
+use gguflab_types::workload;
 use gguflab_types::{Configuration, Ending, Outcome, Protocol, Purpose, Unit};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::process::ExitCode;
@@ -20,10 +22,11 @@ use std::time::Duration;
 
 pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
     check_targets(arguments.report.as_deref(), None)?;
-    let workload = settings::workload(&arguments.workload, Some("chat"))?;
-    let (engine, variables) = settings::searched_engine(&arguments.engine)?;
-    let mut laboratory = super::laboratory(arguments.model.as_deref(), &engine, &workload, printer)?;
-    let request = request(arguments, variables, &laboratory)?;
+    let chosen = settings::workload(&arguments.workload, Some("chat"))?;
+    let (mut engine, variables) = settings::searched_engine(&arguments.engine)?;
+    let file = space::read(arguments.space.as_deref(), &mut engine)?;
+    let mut laboratory = super::laboratory(arguments.model.as_deref(), &engine, &chosen, printer)?;
+    let request = request(arguments, file, variables, &mut laboratory, printer)?;
     if arguments.dry_run {
         return dry_run(&laboratory, &request, printer);
     }
@@ -83,21 +86,21 @@ fn code(tuned: &Tuned, printer: &Printer) -> ExitCode {
 
 fn request(
     arguments: &Tune,
+    file: SpaceFile,
     variables: Vec<settings::Variable>,
-    laboratory: &Laboratory,
+    laboratory: &mut Laboratory,
+    printer: &Printer,
 ) -> Result<TuneRequest> {
-    let objective = settings::objective(&arguments.objective)?;
-    let baseline = settings::configuration(&arguments.baseline)?;
-    let baseline = match baseline.checked(&laboratory.facts) {
-        Ok(baseline) => baseline,
-        Err(reason) => return settings::refuse(format!("--baseline: {reason}")),
-    };
+    let usual = if laboratory.workload().name == workload::LOGITS { "prefill" } else { "time" };
+    let objective = settings::objective(arguments.objective.as_deref().unwrap_or(usual))?;
+    let searched = space::space(arguments, file, variables, laboratory)?;
+    let baseline = space::baseline(arguments, laboratory, printer)?;
     if !(arguments.margin.is_finite() && (0.0..1.0).contains(&arguments.margin)) {
         return settings::refuse(format!("--margin {}: write a fraction from 0 to 1", arguments.margin));
     }
     Ok(TuneRequest {
         study: arguments.study.clone().unwrap_or_else(|| study_name(laboratory, objective)),
-        space: SpaceRequest { only: arguments.only.clone(), set: arguments.knob.clone(), items: variables },
+        space: searched,
         baseline,
         objective,
         sampler: arguments.sampler.clone(),
@@ -133,6 +136,7 @@ fn dry_run(laboratory: &Laboratory, request: &TuneRequest, printer: &Printer) ->
     document.information(
         "the time is a rough guess from the size of the model; the screen goes on from what it finds faster",
     );
+    gguflab_lab::documents::rules::describe(&mut document, &check_request(laboratory, request)?.1);
     let columns = [
         Column::new("trial"),
         Column::new("purpose"),

@@ -89,6 +89,9 @@ fn processor_knobs_through_the_real_worker() {
         "repack=on",
         "repack=off",
         "tensor-overrides=ffn_.*=CPU",
+        "rope-scaling=linear --set rope-freq-scale=0.5",
+        "rope-scaling=yarn",
+        "rope-freq-base=20000",
     ];
     for set in caches.iter().map(String::as_str).chain(others) {
         let threads = if set.starts_with("threads=") { "" } else { "--set threads=1" };

@@ -8,6 +8,7 @@ mod bench;
 mod command;
 mod knobs;
 mod reports;
+mod spaces;
 mod support;
 mod tune;
 

@@ -1,7 +1,7 @@
 //! What a version of llama-bench can be asked, by its own `--help`.
 
 use gguflab_types::knob::{Flag, find, variable};
-use gguflab_types::{Configuration, Job, Knob, Request, Value};
+use gguflab_types::{Configuration, Job, Knob, Logits, Request, Value};
 use std::collections::BTreeSet;
 
 /// Flags and formats that it knows.
@@ -44,6 +44,10 @@ impl Abilities {
     pub(super) fn arguments(&self, job: &Job, request: &Request) -> Result<Vec<String>, String> {
         if request.concurrency > 1 {
             return Err(format!("llama-bench runs one sequence, not {} at once", request.concurrency));
+        }
+        if request.logits == Logits::All {
+            return Err("llama-bench computes the logits of the last token only: take the embedded engine"
+                .to_string());
         }
         if request.prompt == 0 && request.generate == 0 {
             return Err("the request has neither prompt nor tokens to generate".to_string());
@@ -188,6 +192,7 @@ mod tests {
             (NEW, vec![("threads-batch", Value::Integer(4))], plain, "no flag for threads-batch"),
             (NEW, vec![], Request { concurrency: 4, ..plain }, "one sequence, not 4"),
             (NEW, vec![], Request::new(0, 0), "neither prompt nor tokens"),
+            (NEW, vec![], Request::all_logits(64), "llama-bench computes the logits of the last token only"),
             (OLD, vec![], Request { depth: 9, ..plain }, "no -d, which a depth needs"),
             (OLD, vec![("load-mode", text("mlock"))], plain, "`mlock`"),
             (OLD, vec![("load-mode", text("dio"))], plain, "no -dio"),

@@ -7,7 +7,7 @@
 //! costs grow with the depth. The constants are made up.
 
 use super::preset::{Graphics, Preset, Temper};
-use gguflab_types::{Configuration, Ending, Outcome, Request, Value};
+use gguflab_types::{Configuration, Ending, Logits, Outcome, Request, Value};
 
 /// What one request costs under a configuration, without noise.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +76,10 @@ struct Placement {
 const EXPERT_SHARE: f64 = 0.92;
 /// Tokens of depth at which attention costs as much as all else.
 const ATTENTION_DEPTH: f64 = 12_000.0;
+/// Tokens that these models know.
+const VOCABULARY: f64 = 32_000.0;
+/// What the logits of every token add to the arithmetic of a prompt.
+const LOGITS_SHARE: f64 = 0.15;
 /// Bytes of the program itself.
 const PROGRAM: f64 = 60e6;
 
@@ -112,8 +116,12 @@ pub(super) fn rates(
     let placement = place(preset, configuration, &settings, cache);
     let device_memory = device_memory(preset, &settings, &placement, cache);
     fits(preset, &settings, device_memory)?;
-    let host_memory =
-        PROGRAM + preset.model_bytes + cache * (1.0 - placement.layers_on_card) + 1e5 * settings.ubatch;
+    let logits = logits_bytes(request, settings.batch);
+    let host_memory = PROGRAM
+        + preset.model_bytes
+        + cache * (1.0 - placement.layers_on_card)
+        + 1e5 * settings.ubatch
+        + logits;
     if host_memory > preset.memory as f64 {
         return Err(out_of_memory("host", host_memory, preset.memory as f64));
     }
@@ -136,6 +144,12 @@ pub(super) fn card_share(preset: &Preset, configuration: &Configuration, context
     let cache = context as f64 * preset.cache_bytes * settings.cache_share;
     let placement = place(preset, configuration, &settings, cache);
     Some(device_memory(preset, &settings, &placement, cache) / graphics.memory)
+}
+
+/// Bytes of the logits of every token that one call hands back.
+fn logits_bytes(request: &Request, batch: f64) -> f64 {
+    let tokens = f64::from(request.prompt) * f64::from(request.concurrency.max(1));
+    if request.logits == Logits::All { tokens.min(batch) * VOCABULARY * 4.0 } else { 0.0 }
 }
 
 fn flat(preset: &Preset, request: &Request, context: u64) -> Rates {
@@ -328,6 +342,10 @@ fn prompt_seconds(preset: &Preset, settings: &Settings, placement: &Placement, r
         seconds += tokens * on_card * placement.active_on_card;
     }
     let pieces = (tokens / settings.batch).ceil();
+    if request.logits == Logits::All {
+        // They are computed, and then written out once by the arithmetic and once into the answer.
+        seconds += seconds * LOGITS_SHARE + 2.0 * tokens * VOCABULARY * 4.0 / preset.bandwidth;
+    }
     seconds + 5e-4 * pieces
 }
 
@@ -420,6 +438,18 @@ mod tests {
             let (first, second) = (cost(preset, fast, request), cost(preset, slow, request));
             assert!(first < second, "{preset}: {fast} {first} < {slow} {second}");
         }
+    }
+
+    #[test]
+    fn all_logits_cost_time_and_memory() {
+        let (all, last) = (Request::all_logits(2048), Request::new(2048, 0));
+        assert!(cost("laptop", "threads=4", all) > cost("laptop", "threads=4", last));
+        let host = |settings: &str, request: &Request| {
+            let preset = preset::find("laptop").unwrap();
+            rates(preset, &configuration(settings), request, 2048).unwrap().host_memory
+        };
+        assert_eq!(host("batch=2048", &all) - host("batch=2048", &last), 2048.0 * VOCABULARY * 4.0);
+        assert_eq!(host("batch=512", &all) - host("batch=512", &last), 512.0 * VOCABULARY * 4.0);
     }
 
     #[test]
