@@ -3,6 +3,7 @@
 //! [`laboratory::Laboratory`] puts a subject together; [`bench`] measures it, [`tune`] searches; what they find
 //! becomes a document in [`documents`].
 
+mod adopt;
 pub mod bench;
 pub mod bench_tuner;
 pub mod commands;
@@ -12,6 +13,7 @@ pub mod effects;
 mod forecast;
 pub mod inspect;
 pub mod laboratory;
+pub mod merge;
 pub mod objective;
 pub mod pasted;
 pub mod profile;

@@ -1,11 +1,12 @@
 //! A stored search: what it depends on, and how it is found again.
 
+use crate::adopt::{self, Fitted};
 use crate::laboratory::Laboratory;
 use crate::objective::{self, Objective};
 use gguflab_search::space::{Dimension, SpaceRequest};
 use gguflab_search::{Budget, Choice, SearchError, Space, TunePlan, Visit};
 use gguflab_store::Objective as StoredObjective;
-use gguflab_store::{NewStudy, Store, StoreError, Study};
+use gguflab_store::{NewStudy, NewTrial, Store, StoreError, Study};
 use gguflab_types::knob::Forbidden;
 use gguflab_types::metric;
 use gguflab_types::{Configuration, Declared, Facts, Outcome, Protocol, Purpose, Trial, Workload};
@@ -52,6 +53,9 @@ pub struct StudySettings {
     /// Combinations that are never run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forbidden: Vec<Forbidden>,
+    /// Whether Optuna began the study: its space is that of its parameters.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
 }
 
 /// What a user asks to be tuned.
@@ -65,6 +69,8 @@ pub struct TuneRequest {
     pub baseline: Configuration,
     /// What is made better.
     pub objective: &'static Objective,
+    /// Whether the user named the objective; else a study that Optuna began may say it.
+    pub objective_given: bool,
     /// Name of the sampler, or `auto`.
     pub sampler: String,
     /// What it may cost.
@@ -130,6 +136,31 @@ pub enum StudyError {
         /// The file.
         file: String,
         /// What differs.
+        differences: String,
+    },
+    /// A study that Optuna began cannot be gone on with.
+    #[error("study `{name}` in {file} was begun by Optuna and cannot be gone on with: {reason}")]
+    Adoption {
+        /// The study.
+        name: String,
+        /// The file.
+        file: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Two studies measure different things.
+    #[error(
+        "study `{name}` in {file} and study `{into}` here do not measure the same, and samples of two subjects are never \
+         mixed:\n{differences}\ncopy it under another name with `gguflab study copy`"
+    )]
+    Merge {
+        /// The study there.
+        name: String,
+        /// Its file.
+        file: String,
+        /// The study here.
+        into: String,
+        /// What differs, a line each.
         differences: String,
     },
     /// The study's settings cannot be read.
@@ -248,6 +279,24 @@ impl OpenStudy {
         self.value(trial).map(|value| self.objective.to_cost(value))
     }
 
+    /// The trial of settings that somebody enqueued, on top of the baseline; or why it cannot be run.
+    pub(crate) fn asked(&self, fixed: &Configuration) -> Result<NewTrial, String> {
+        let asked = fixed
+            .settings()
+            .fold(self.settings.baseline.clone(), |made, (name, value)| made.with(name, value.clone()));
+        let configuration = asked.checked(self.plan.space.facts())?;
+        Ok(self.new_trial(configuration, Purpose::Enqueued, 0))
+    }
+
+    /// A trial with what its unset knobs come to.
+    pub(crate) fn new_trial(&self, configuration: Configuration, purpose: Purpose, round: u32) -> NewTrial {
+        let knobs = self.study.space.iter().map(|(name, _)| name);
+        let meant = knobs.fold(Configuration::new(), |made, name| {
+            made.with(name, self.plan.space.meant(&configuration, name))
+        });
+        NewTrial { configuration, purpose, round, meant }
+    }
+
     /// Seconds that our trials took, all workers together; what the time budget counts.
     #[must_use]
     pub fn elapsed(trials: &[Trial]) -> f64 {
@@ -265,8 +314,17 @@ pub fn open_study(
     laboratory: &Laboratory,
     request: &TuneRequest,
 ) -> Result<(OpenStudy, Vec<String>), StudyError> {
+    let Fitted { request, other, adopted } = &adopt::fit(store, laboratory, request)?;
     let (settings, space) = check_request(laboratory, request)?;
+    let settings = StudySettings { adopted: *adopted, ..settings };
     let new = new_study(laboratory, request, &settings, &space);
+    if let Some(other) = other {
+        match store.adopt_study(other.id, &new) {
+            // Another worker may have adopted it meanwhile.
+            Ok(()) | Err(StoreError::StudyExists { .. }) => {}
+            Err(problem) => return Err(problem.into()),
+        }
+    }
     let study = match store.find_study(&request.study)? {
         Some(study) => study,
         None if request.resume => {
@@ -349,6 +407,7 @@ fn settings(laboratory: &Laboratory, request: &TuneRequest) -> StudySettings {
         experts: laboratory.facts.experts,
         declared: laboratory.facts.declared.clone(),
         forbidden: laboratory.facts.forbidden.to_vec(),
+        adopted: false,
     }
 }
 

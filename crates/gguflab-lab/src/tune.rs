@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// What happens while a study is tuned.
 pub trait TuneWatcher {
+    /// The study is open: what it makes better may be what Optuna says there.
+    fn opened(&mut self, _study: &OpenStudy) {}
     /// Something the user should know.
     fn warning(&mut self, _text: &str) {}
     /// A trial begins.
@@ -57,6 +59,7 @@ pub fn tune(
 ) -> Result<Tuned, StudyError> {
     let (study, warnings) = open_study(store, laboratory, request)?;
     study.keep_budget(store)?;
+    watcher.opened(&study);
     for warning in laboratory.warnings.iter().chain(&laboratory.memory_warning()).chain(&warnings) {
         watcher.warning(warning);
     }
@@ -69,6 +72,11 @@ pub fn tune(
         }
         let mut wait = || watcher.warning("another gguflab measures on this machine: waiting for it");
         let Some(turn) = laboratory.take_turn(stop, &mut wait) else { break };
+        if let Some((handle, new, stage)) = take_waiting(store, &study, watcher)? {
+            watcher.started(handle.number(), new.purpose, &new.configuration, &stage);
+            one_trial(laboratory, store, &study, request, &handle, &new, stop, watcher)?;
+            continue;
+        }
         match hand_out(store, &study)? {
             Handed::Trial(handle, new, stage) => {
                 watcher.started(handle.number(), new.purpose, &new.configuration, &stage);
@@ -118,6 +126,21 @@ enum Handed {
     Over(Box<Conclusion>),
 }
 
+/// Takes the first trial that waits in the study's queue: what somebody asked for by name goes before the search.
+fn take_waiting(
+    store: &mut Store,
+    study: &OpenStudy,
+    watcher: &mut dyn TuneWatcher,
+) -> Result<Option<(TrialHandle, NewTrial, Stage)>, StoreError> {
+    let claimed = store.claim_waiting(study.study.id, &mut |fixed| study.asked(fixed))?;
+    for (number, reason) in &claimed.refused {
+        watcher.warning(&format!("trial {number} was enqueued and cannot be run: {reason}"));
+    }
+    let Some((handle, new)) = claimed.trial else { return Ok(None) };
+    let stage = stage(&study.plan, &study.visits(store.trials(study.study.id)?));
+    Ok(Some((handle, new, stage)))
+}
+
 /// Asks the search for the next visit and begins it, in one transaction of the store.
 fn hand_out(store: &mut Store, study: &OpenStudy) -> Result<Handed, StoreError> {
     let mut answer = Handed::Wait;
@@ -126,7 +149,7 @@ fn hand_out(store: &mut Store, study: &OpenStudy) -> Result<Handed, StoreError> 
         let visits = study.visits(trials);
         match next(&study.plan, &visits, OpenStudy::elapsed(trials)) {
             Step::Visit { configuration, purpose, round } => {
-                let new = NewTrial { configuration, purpose, round, meant: Configuration::new() };
+                let new = study.new_trial(configuration, purpose, round);
                 begun = Some((new.clone(), stage(&study.plan, &visits)));
                 Some(new)
             }

@@ -43,6 +43,16 @@ const LISTED: i64 = 1024;
 const SPREAD: i64 = 33;
 
 impl OtherParameter {
+    /// Whether a trial of the study may have this setting.
+    #[must_use]
+    pub fn holds(&self, setting: &Value) -> bool {
+        match (&self.distribution, setting) {
+            (_, Value::Auto) => true,
+            (Distribution::Categorical { .. }, _) => self.values().contains(setting),
+            (range, _) => range.number(&serde_json::json!(setting)).is_some(),
+        }
+    }
+
     /// Values of the knob that the distribution holds, each once: all of them, or of a long range some: the powers of
     /// two where it is logarithmic, else evenly spread.
     #[must_use]

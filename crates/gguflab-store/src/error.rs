@@ -187,6 +187,24 @@ pub enum StoreError {
         /// The study file.
         path: PathBuf,
     },
+    /// There is no study of this name.
+    #[error(
+        "there is no study `{name}` in {path}: `gguflab study list --store {path}` shows those that there are"
+    )]
+    NoSuchStudy {
+        /// The study file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// Something still works on the study.
+    #[error("trial {number} of the study in {path} still runs: end it, or wait for it")]
+    StillRunning {
+        /// The study file.
+        path: PathBuf,
+        /// Number of the trial.
+        number: u32,
+    },
     /// A study that Optuna's schema cannot hold.
     #[error("the study `{name}` cannot be made: {reason}")]
     InvalidStudy {

@@ -49,6 +49,7 @@ mod space;
 mod stale;
 mod store;
 mod study;
+mod transfer;
 mod trial;
 mod worker;
 
@@ -57,4 +58,5 @@ pub use distribution::Distribution;
 pub use error::StoreError;
 pub use store::Store;
 pub use study::{NewStudy, Objective, Study, StudyId, StudySummary};
+pub use transfer::{Merged, export_optuna};
 pub use trial::{Claimed, NewTrial, TrialHandle};

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Our own tables: entry N - 1 brings version N - 1 to version N. Version 0 is a file of plain Optuna.
 pub(crate) const MIGRATIONS: &[&str] = &[include_str!("schema/gguflab-1.sql")];
 
-const OPTUNA: &str = include_str!("schema/optuna.sql");
+pub(crate) const OPTUNA: &str = include_str!("schema/optuna.sql");
 const REVISION: &str = "v3.2.0.a";
 /// Earlier revisions, which `optuna storage upgrade` knows how to bring forward.
 const EARLIER_REVISIONS: &[&str] = &[
@@ -57,6 +57,21 @@ pub(crate) fn open_read_only(
     }
 }
 
+/// Checks that a file can be read as it is, leaving nothing beside it.
+pub(crate) fn check(path: &Path, migrations: &'static [&'static str]) -> Result<(), StoreError> {
+    let path = absolute(path)?;
+    if !path.exists() {
+        return Err(StoreError::Missing { path });
+    }
+    check_folder(&path)?;
+    let known = version(migrations);
+    match inspect(&path, migrations)? {
+        Some(Content::Studies(found)) if found != known => Err(StoreError::Older { path, found, known }),
+        Some(Content::Nothing) => Err(StoreError::Older { path, found: 0, known }),
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn memory(migrations: &'static [&'static str]) -> Result<Session, StoreError> {
     let path = Path::new(":memory:");
     let mut session = Session::connect(path, Access::Memory).map_err(|error| explain(path, &error))?;
@@ -69,12 +84,12 @@ fn version(migrations: &[&str]) -> u32 {
 }
 
 /// SQLite takes names that begin with `file:` for addresses; an absolute path never does.
-fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     std::path::absolute(path)
         .map_err(|error| StoreError::CannotOpen { path: path.to_path_buf(), detail: error.to_string() })
 }
 
-fn check_folder(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn check_folder(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Err(StoreError::CannotOpen { path: path.to_path_buf(), detail: "it is a folder".into() });
     }
@@ -117,7 +132,7 @@ fn inspect_once(path: &Path, migrations: &[&str]) -> Result<Content, StoreError>
     session.close().and(found)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

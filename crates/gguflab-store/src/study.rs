@@ -191,8 +191,11 @@ fn read(session: &Session, id: StudyId, name: &str, row: &SqliteRow) -> Result<S
     })
 }
 
-/// Direction and name of each objective, from Optuna's own tables.
+/// The objectives of a study of ours, else direction and name of each from Optuna's own tables.
 fn objectives(session: &Session, row: &SqliteRow) -> Result<Vec<Objective>, StoreError> {
+    if let Some(own) = column::<Option<&str>>(session, row, "objectives")? {
+        return from_json(session, own, "objectives");
+    }
     let directions: Vec<String> = json_column(session, row, "directions")?;
     let names: Option<&str> = column(session, row, "metrics")?;
     let names: Vec<String> =

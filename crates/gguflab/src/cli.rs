@@ -60,7 +60,7 @@ pub(crate) enum Verb {
     Report(Report),
     /// Write the trials of a stored study as a table
     Export(Export),
-    /// List and show what is stored
+    /// List, show, copy, merge, export, rename and delete what is stored
     Study(Study),
     /// List knobs, metrics, workloads, engines, objectives, samplers or presets
     List(List),
@@ -208,7 +208,8 @@ pub(crate) struct Tune {
     /// List what would be run, without running it
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// What to make better (see `gguflab list objectives`) [default: time; prefill for the workload `logits`]
+    /// What to make better (see `gguflab list objectives`) [default: time, prefill for the workload `logits`, or
+    /// what a study of Optuna says]
     #[arg(long, value_name = "NAME")]
     pub(crate) objective: Option<String>,
     /// Setting of the configuration to beat, KNOB=VALUE; may be given several times; or a whole command line of
@@ -344,6 +345,61 @@ pub(crate) enum StudyVerb {
         /// Show the engine's log of the trial
         #[arg(long, requires = "trial")]
         log: bool,
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+    /// Copy a study, samples and logs included, to another name or file
+    Copy {
+        /// Name of the study
+        study: String,
+        /// Name of the copy [default: the same]
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<String>,
+        /// File of the copy [default: the same]
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+    /// Add the finished trials of studies in other files, each trial once
+    Merge {
+        /// Name of the study in those files
+        study: String,
+        /// The other files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Name of the study here, made if missing [default: the same]
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<String>,
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+    /// Write a study to a file: .csv, .json, .md, .html, or .db with Optuna's tables and nothing else
+    Export {
+        /// Name of the study
+        study: String,
+        /// The file
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+    /// Give a study another name
+    Rename {
+        /// Name of the study
+        study: String,
+        /// Its new name
+        name: String,
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+    /// Delete a study with all its samples
+    Delete {
+        /// Name of the study
+        study: String,
+        /// Really
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         store: StoreArguments,
     },

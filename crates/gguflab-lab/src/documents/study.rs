@@ -1,18 +1,19 @@
 //! Studies and trials as they are stored.
 
 use super::subject;
+use crate::objective;
 use crate::study::OpenStudy;
 use gguflab_report::document::Tone;
 use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_store::StudySummary;
-use gguflab_types::{Outcome, Repetition, Trial, Unit, metric};
+use gguflab_types::{Direction, Outcome, Purpose, Repetition, Trial, Unit, metric};
 
 /// The studies of a file.
 #[must_use]
 pub fn list(file: &str, studies: &[StudySummary]) -> Document {
     let mut document = Document::new(format!("Studies in {file}"));
-    let columns =
-        ["study", "model", "engine", "trials", "measured", "running", "best"].map(Column::new).into_iter();
+    let names = ["study", "model", "engine", "objective", "trials", "measured", "running", "waiting", "best"];
+    let columns = names.map(Column::new).into_iter();
     let mut table = Table::new("", columns);
     for study in studies {
         let subject = study.subject.as_ref();
@@ -21,14 +22,35 @@ pub fn list(file: &str, studies: &[StudySummary]) -> Document {
             subject
                 .map_or(Cell::missing("made by another program"), |subject| Cell::text(&subject.model.name)),
             subject.map_or(Cell::missing(""), |subject| Cell::text(&subject.engine.kind)),
+            Cell::text(objectives(study)),
             Cell::count(u64::from(study.trials)),
             Cell::count(u64::from(study.complete)),
             Cell::count(u64::from(study.running)),
-            study.best.map_or(Cell::missing("none yet"), |best| Cell::number(best, Unit::None)),
+            Cell::count(u64::from(study.waiting)),
+            study.best.map_or(Cell::missing("none yet"), |best| Cell::number(best, unit(study))),
         ]);
     }
     document.table(table);
     document
+}
+
+/// The objectives by name with the better direction; those of another program need not have names.
+fn objectives(study: &StudySummary) -> String {
+    let one = |objective: &gguflab_store::Objective| {
+        let arrow = match objective.direction {
+            Direction::Higher => "↑",
+            Direction::Lower => "↓",
+            Direction::Neutral => "?",
+        };
+        format!("{} {arrow}", objective.metric).trim().to_string()
+    };
+    study.objectives.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// The unit of the best value: of the first objective, if it is one of ours.
+fn unit(study: &StudySummary) -> Unit {
+    let known = study.objectives.first().filter(|_| study.subject.is_some());
+    known.and_then(|objective| objective::find(&objective.metric)).map_or(Unit::None, |known| known.unit)
 }
 
 /// The trials of a study, one row each: what `export` writes.
@@ -113,7 +135,14 @@ pub fn trial(study: &OpenStudy, trial: &Trial, log: Option<&str>) -> Document {
         ("outcome", outcome_cell(trial)),
         ("cause", Cell::text(cause)),
     ]);
-    document.table(repetition_table(&trial.repetitions));
+    if trial.purpose == Purpose::Foreign {
+        let told = study.value(trial).map(|value| Cell::number(value, study.objective.unit));
+        document.facts([(study.objective.name, told.unwrap_or(Cell::missing("not told")))]);
+        document.information("another program ran it and told its value; there are no samples");
+    }
+    if !trial.repetitions.is_empty() {
+        document.table(repetition_table(&trial.repetitions));
+    }
     if let Some(log) = log {
         document.code("", log, "the engine's log");
     }

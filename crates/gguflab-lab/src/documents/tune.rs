@@ -216,6 +216,8 @@ fn search_facts(study: &OpenStudy, trials: &[Trial]) -> Vec<(String, Cell)> {
         ("trials".to_string(), Cell::count(trials.len() as u64)),
         ("of the baseline".to_string(), Cell::count(count(Purpose::Baseline))),
         ("of the race".to_string(), Cell::count(count(Purpose::Race))),
+        ("enqueued by name".to_string(), Cell::count(count(Purpose::Enqueued))),
+        ("of other programs".to_string(), Cell::count(count(Purpose::Foreign))),
         ("time in trials".to_string(), Cell::number(OpenStudy::elapsed(trials), Unit::Seconds)),
         ("seed".to_string(), Cell::count(settings.seed)),
     ]

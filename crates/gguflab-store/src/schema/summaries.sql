@@ -2,6 +2,7 @@ SELECT
     s.study_name,
     g.subject,
     g.created,
+    g.objectives,
     (
         SELECT json_group_array(direction)
         FROM (SELECT direction FROM study_directions WHERE study_id = s.study_id ORDER BY objective)

@@ -5,6 +5,7 @@ pub(crate) mod devices;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod report;
+pub(crate) mod studies;
 pub(crate) mod study;
 pub(crate) mod tune;
 

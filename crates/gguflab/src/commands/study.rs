@@ -9,7 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub(crate) fn study(arguments: &Study, printer: &Printer) -> Result<ExitCode> {
-    match &arguments.verb {
+    super::studies::run(&arguments.verb, printer)
+}
+
+/// Shows what is stored.
+pub(crate) fn look(verb: &StudyVerb, printer: &Printer) -> Result<ExitCode> {
+    match verb {
         StudyVerb::List { store } => {
             let (mut store, path) = open(store.store.as_deref())?;
             printer.document(&documents::study::list(&path.display().to_string(), &store.studies()?))?;
@@ -23,6 +28,7 @@ pub(crate) fn study(arguments: &Study, printer: &Printer) -> Result<ExitCode> {
             };
             printer.document(&document)?;
         }
+        _ => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -34,8 +34,10 @@ pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
         Some(path) => path.clone(),
         None => places::default_store()?,
     };
-    // What cannot be tuned leaves no file behind.
-    check_request(&laboratory, &request)?;
+    // What cannot be tuned leaves no file behind. A file that is there may say what is to be tuned.
+    if !path.exists() {
+        check_request(&laboratory, &request)?;
+    }
     if request.resume && !path.exists() {
         return Err(StudyError::Missing { name: request.study, file: path.display().to_string() }.into());
     }
@@ -103,6 +105,7 @@ fn request(
         space: searched,
         baseline,
         objective,
+        objective_given: arguments.objective.is_some(),
         sampler: arguments.sampler.clone(),
         budget: Budget { runs: arguments.budget_runs, seconds: arguments.budget_time },
         margin: arguments.margin,
@@ -194,6 +197,10 @@ impl<'a> Watcher<'a> {
 }
 
 impl TuneWatcher for Watcher<'_> {
+    fn opened(&mut self, study: &gguflab_lab::OpenStudy) {
+        self.objective = study.objective;
+    }
+
     fn warning(&mut self, text: &str) {
         self.bar.suspend(|| self.printer.warn(text));
     }

@@ -21,6 +21,8 @@ mod llama_bench;
 #[cfg(unix)]
 mod llama_server;
 #[cfg(unix)]
+mod optuna;
+#[cfg(unix)]
 mod processes;
 #[cfg(unix)]
 mod take_away;
