@@ -1,21 +1,17 @@
-"""Measures llama-cpp-python (pip install llama-cpp-python) for gguflab: see docs/guides/command-engine.md.
-
-gguflab tune --engine command='python3 examples/llama_cpp_python.py model.gguf' --space examples/llama_cpp_python.toml
-"""
+"""Measures llama-cpp-python (pip install llama-cpp-python) for gguflab: see docs/guides/command-engine.md."""
 import json, sys, time
 from llama_cpp import Llama
 
-for line in sys.stdin:
-    trial = json.loads(line)
-    if "estimate" in trial:
-        print(json.dumps({"estimates": None}), flush=True)
-        continue
-    settings, request = trial["settings"], trial["workload"]["requests"][0]
-    tokens = [100 + number % 1000 for number in range(request["prompt"])]
-    names = {"threads": "n_threads", "batch": "n_batch", "ubatch": "n_ubatch"}
-    arguments = {names[name]: value for name, value in settings.items() if name in names}
+NAMES = {"threads": "n_threads", "threads-batch": "n_threads_batch", "batch": "n_batch", "ubatch": "n_ubatch"}
+
+def measure(trial):
+    settings, (request, *others) = trial["settings"], trial["workload"]["requests"]
+    if others or request["depth"] or request["concurrency"] > 1 or not request["prompt"] or request["generate"] < 2:
+        return {"outcome": "rejected", "cause": "this example runs one prompt with an answer, one at a time"}
+    arguments = {NAMES[name]: value for name, value in settings.items() if name in NAMES}
     model = Llama(sys.argv[1], n_ctx=request["prompt"] + request["generate"] + 8, verbose=False,
                   flash_attn=settings.get("flash-attention") == "on", **arguments)
+    tokens = [100 + number % 1000 for number in range(request["prompt"])]
     prefill, decode = [], []
     for repetition in range(trial["warmup"] + trial["repetitions"]):
         model.reset()
@@ -25,4 +21,8 @@ for line in sys.stdin:
         if repetition >= trial["warmup"]:
             prefill.append(len(tokens) / (times[1] - times[0]))
             decode.append((len(times) - 2) / (times[-1] - times[1]))
-    print(json.dumps({"trial": trial["trial"], "metrics": {"prefill": prefill, "decode": decode}}), flush=True)
+    return {"trial": trial["trial"], "metrics": {"prefill": prefill, "decode": decode}}
+
+for line in sys.stdin:
+    trial = json.loads(line)
+    print(json.dumps({"estimates": None} if "estimate" in trial else measure(trial)), flush=True)
