@@ -256,6 +256,8 @@ fn visit(machine: &Machine, engine: &mut dyn Engine, configuration: Configuratio
         value: time.filter(|_| ending.outcome == Outcome::Measured),
         load: taken.filter(|_| card > 0.0).map(|bytes| bytes / card),
         cost: time.unwrap_or(1.0),
+        loading: 0.0,
+        steps: std::collections::BTreeMap::new(),
     }
 }
 

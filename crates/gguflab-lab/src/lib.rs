@@ -31,6 +31,6 @@ pub use study::{OpenStudy, StudyError, TuneRequest};
 pub use gguflab_data::{DataError, Places, find_model};
 pub use gguflab_engine::{ENGINES, EngineError, EngineSpecification, Stop, machine, open};
 pub use gguflab_search::space::{Items, PRESETS, preset};
-pub use gguflab_search::{Budget, Conclusion, SAMPLERS, SpaceRequest, Stage};
+pub use gguflab_search::{Budget, Conclusion, PRUNERS, PrunerRow, SAMPLERS, SpaceRequest, Stage};
 pub use gguflab_store::Store;
 pub use objective::Objective;

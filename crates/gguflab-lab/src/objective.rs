@@ -1,5 +1,6 @@
 //! What is made better: one figure for each visit, from its raw samples.
 
+use gguflab_search::Part;
 use gguflab_stats::median;
 use gguflab_types::{Direction, Repetition, Request, Unit, Workload, metric};
 
@@ -78,6 +79,22 @@ impl Objective {
         (weights > 0.0).then(|| self.to_cost(sum / weights))
     }
 
+    /// What was seen of each request, for a pruner: its share, and each repetition's value as a cost. Noisy repetitions
+    /// are left out.
+    #[must_use]
+    pub fn parts(&self, repetitions: &[Repetition], workload: &Workload) -> Vec<Part> {
+        let applicable = || workload.requests.iter().enumerate().filter(|(_, request)| self.applies(request));
+        let total: f64 = applicable().map(|(_, request)| request.weight).sum();
+        let part = |(index, request): (usize, &Request)| {
+            let own = repetitions.iter().filter(|one| one.noisy.is_none() && is_of(one, index));
+            let value = |one| (self.value)(&Seen { request, repetitions: vec![one] });
+            let costs = own.filter_map(value).map(|value| self.to_cost(value));
+            let values = costs.filter(|cost| cost.is_finite() && *cost > 0.0).collect();
+            Part { share: request.weight / total, values }
+        };
+        applicable().map(part).collect()
+    }
+
     /// The value as something of which less is better: rates as seconds per token. It is its own inverse.
     #[must_use]
     pub fn to_cost(&self, value: f64) -> f64 {
@@ -117,10 +134,13 @@ impl Seen<'_> {
 /// The repetitions of one request that are trusted, or all of them when none is.
 #[must_use]
 pub fn of_request(repetitions: &[Repetition], request: usize) -> Vec<&Repetition> {
-    let all: Vec<&Repetition> =
-        repetitions.iter().filter(|one| one.request.is_some_and(|index| index as usize == request)).collect();
+    let all: Vec<&Repetition> = repetitions.iter().filter(|one| is_of(one, request)).collect();
     let quiet: Vec<&Repetition> = all.iter().copied().filter(|one| one.noisy.is_none()).collect();
     if quiet.is_empty() { all } else { quiet }
+}
+
+fn is_of(repetition: &Repetition, request: usize) -> bool {
+    repetition.request.is_some_and(|index| index as usize == request)
 }
 
 /// The time of a request; engines that measure prompt and generation apart (llama-bench) give it as their sum.

@@ -16,8 +16,9 @@ pub trait Recorder {
     fn phase(&mut self, _phase: Phase) {}
     /// The engine lives and works.
     fn alive(&mut self) {}
-    /// Why the trial should end early, if it should (the record cannot be kept any more).
-    fn objection(&mut self) -> Option<Ending> {
+    /// Why the trial should end early, if it should (the record cannot be kept any more, or it is not worth its time);
+    /// asked at every event. `elapsed` is its wall seconds so far (of its virtual clock, where the engine has one).
+    fn objection(&mut self, _elapsed: f64) -> Option<Ending> {
         None
     }
 }
@@ -45,7 +46,8 @@ pub fn run(
                 recorder.repetition(&repetition);
             }
         }
-        match recorder.objection() {
+        let elapsed = if simulated { virtual_time } else { started.elapsed().as_secs_f64() };
+        match recorder.objection(elapsed) {
             Some(ending) => Control::End(ending),
             None => Control::Continue,
         }

@@ -4,7 +4,7 @@ use crate::adopt::{self, Fitted};
 use crate::laboratory::Laboratory;
 use crate::objective::{self, Objective};
 use gguflab_search::space::{Dimension, SpaceRequest};
-use gguflab_search::{Budget, Choice, SearchError, Space, TunePlan, Visit};
+use gguflab_search::{Budget, Choice, PrunerRow, SearchError, Space, TunePlan, Visit};
 use gguflab_store::Objective as StoredObjective;
 use gguflab_store::{NewStudy, NewTrial, Store, StoreError, Study};
 use gguflab_types::knob::Forbidden;
@@ -16,8 +16,10 @@ use std::collections::BTreeSet;
 /// Version of [`StudySettings`]; raised when an older program would misread them.
 pub const SETTINGS_VERSION: u32 = 1;
 
-/// The study's attribute that holds its budget.
+/// The study's attribute that holds what may change of its settings.
 const BUDGET: &str = "budget";
+/// The settings that may change.
+const CHANGEABLE: [&str; 3] = ["runs", "seconds", "pruner"];
 
 /// Everything that a search depends on besides its subject and its trials. Two programs that work on one study
 /// agree on all of it but the budget.
@@ -43,6 +45,9 @@ pub struct StudySettings {
     pub margin: f64,
     /// Seed of every random order.
     pub seed: u64,
+    /// Name of the pruner; what is measured does not depend on it, and it may change.
+    #[serde(default = "no_pruner")]
+    pub pruner: String,
     /// Layers of the model.
     pub layers: u32,
     /// Experts of the model.
@@ -56,6 +61,11 @@ pub struct StudySettings {
     /// Whether Optuna began the study: its space is that of its parameters.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+}
+
+/// Studies from before there were pruners ran every trial to its end.
+fn no_pruner() -> String {
+    "none".to_string()
 }
 
 /// What a user asks to be tuned.
@@ -79,6 +89,8 @@ pub struct TuneRequest {
     pub margin: f64,
     /// Seed of every random order.
     pub seed: u64,
+    /// What cuts trials.
+    pub pruner: &'static PrunerRow,
     /// How a visit is measured.
     pub protocol: Protocol,
     /// How long things may take.
@@ -234,9 +246,10 @@ impl OpenStudy {
         OpenStudy::read(study).map(Some)
     }
 
-    /// Stores the budget, the one part of the settings that may change.
+    /// Stores the parts of the settings that may change: the budget and the pruner.
     pub(crate) fn keep_budget(&self, store: &mut Store) -> Result<(), StoreError> {
-        let budget = serde_json::json!({ "runs": self.settings.runs, "seconds": self.settings.seconds });
+        let StudySettings { runs, seconds, pruner, .. } = &self.settings;
+        let budget = serde_json::json!({ "runs": runs, "seconds": seconds, "pruner": pruner });
         store.set_study_attribute(self.study.id, BUDGET, &budget)
     }
 
@@ -249,6 +262,8 @@ impl OpenStudy {
     /// A trial of another program counts once it has ended, if its configuration can be run here.
     fn visit(&self, trial: &Trial) -> Option<Visit> {
         let mut visit = Visit { load: self.load(trial), ..Visit::of(trial, self.cost(trial)) };
+        let steps = trial.intermediates.iter();
+        visit.steps = steps.map(|(step, value)| (*step, self.objective.to_cost(*value))).collect();
         if trial.purpose == Purpose::Foreign {
             trial.ending.as_ref()?;
             visit.configuration = visit.configuration.checked(self.plan.space.facts()).ok()?;
@@ -275,8 +290,12 @@ impl OpenStudy {
         (capacity > 0.0).then(|| taken / capacity)
     }
 
+    /// The objective of a trial as a cost, as far as it came when it was pruned.
     fn cost(&self, trial: &Trial) -> Option<f64> {
-        self.value(trial).map(|value| self.objective.to_cost(value))
+        let pruned = trial.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Pruned);
+        let partial = || self.objective.value(&trial.repetitions, &self.settings.workload);
+        let value = self.value(trial).or_else(|| partial().filter(|_| pruned));
+        value.map(|value| self.objective.to_cost(value))
     }
 
     /// The trial of settings that somebody enqueued, on top of the baseline; or why it cannot be run.
@@ -336,7 +355,7 @@ pub fn open_study(
     let file = store.path().display().to_string();
     let warnings = check_subject(&study, laboratory, &file)?;
     check_settings(&study, &new, &file)?;
-    // The budget is the one thing that may change: more of it goes on with the same search.
+    // The budget may change: more of it goes on with the same search.
     let mut study = study;
     study.settings = new.settings;
     let mut open = OpenStudy::read(study)?;
@@ -403,6 +422,7 @@ fn settings(laboratory: &Laboratory, request: &TuneRequest) -> StudySettings {
         seconds: request.budget.seconds,
         margin: request.margin,
         seed: request.seed,
+        pruner: request.pruner.name.to_string(),
         layers: laboratory.facts.layers,
         experts: laboratory.facts.experts,
         declared: laboratory.facts.declared.clone(),
@@ -450,7 +470,7 @@ fn check_settings(study: &Study, new: &NewStudy, file: &str) -> Result<(), Study
         .filter_map(|settings| settings.as_object())
         .flat_map(|all| all.keys())
         .collect();
-    for name in names.into_iter().filter(|name| !matches!(name.as_str(), "runs" | "seconds")) {
+    for name in names.into_iter().filter(|name| !CHANGEABLE.contains(&name.as_str())) {
         if old.get(name) != wanted.get(name) {
             differences.push(name.clone());
         }

@@ -5,7 +5,7 @@ use crate::run::{Recorder, is_complete, run, without_samples};
 use crate::study::{OpenStudy, StudyError, TuneRequest, open_study};
 use gguflab_engine::Stop;
 use gguflab_search::tuning::{PlannedVisit, dry_run, next, stage};
-use gguflab_search::{Conclusion, Stage, Step};
+use gguflab_search::{Conclusion, Part, Progress, Pruner, Stage, Step};
 use gguflab_store::{NewTrial, Store, StoreError, TrialHandle};
 use gguflab_types::event::{Level, Phase};
 use gguflab_types::{Configuration, Ending, Outcome, Purpose, Repetition, Trial};
@@ -74,13 +74,14 @@ pub fn tune(
         let Some(turn) = laboratory.take_turn(stop, &mut wait) else { break };
         if let Some((handle, new, stage)) = take_waiting(store, &study, watcher)? {
             watcher.started(handle.number(), new.purpose, &new.configuration, &stage);
-            one_trial(laboratory, store, &study, request, &handle, &new, stop, watcher)?;
+            let pruner = Pruner::new(request.pruner, &study.visits(store.trials(study.study.id)?));
+            one_trial(laboratory, store, &study, request, &handle, &new, pruner, stop, watcher)?;
             continue;
         }
-        match hand_out(store, &study)? {
-            Handed::Trial(handle, new, stage) => {
+        match hand_out(store, &study, request)? {
+            Handed::Trial(handle, new, stage, pruner) => {
                 watcher.started(handle.number(), new.purpose, &new.configuration, &stage);
-                one_trial(laboratory, store, &study, request, &handle, &new, stop, watcher)?;
+                one_trial(laboratory, store, &study, request, &handle, &new, pruner, stop, watcher)?;
             }
             Handed::Wait => {
                 drop(turn);
@@ -121,7 +122,7 @@ pub fn conclusion(study: &OpenStudy, trials: &[Trial]) -> Option<Conclusion> {
 }
 
 enum Handed {
-    Trial(TrialHandle, NewTrial, Stage),
+    Trial(TrialHandle, NewTrial, Stage, Pruner),
     Wait,
     Over(Box<Conclusion>),
 }
@@ -142,7 +143,7 @@ fn take_waiting(
 }
 
 /// Asks the search for the next visit and begins it, in one transaction of the store.
-fn hand_out(store: &mut Store, study: &OpenStudy) -> Result<Handed, StoreError> {
+fn hand_out(store: &mut Store, study: &OpenStudy, request: &TuneRequest) -> Result<Handed, StoreError> {
     let mut answer = Handed::Wait;
     let mut begun = None;
     let handle = store.begin_trial(study.study.id, &mut |trials| {
@@ -150,7 +151,8 @@ fn hand_out(store: &mut Store, study: &OpenStudy) -> Result<Handed, StoreError> 
         match next(&study.plan, &visits, OpenStudy::elapsed(trials)) {
             Step::Visit { configuration, purpose, round } => {
                 let new = study.new_trial(configuration, purpose, round);
-                begun = Some((new.clone(), stage(&study.plan, &visits)));
+                let pruner = Pruner::new(request.pruner, &visits);
+                begun = Some((new.clone(), stage(&study.plan, &visits), pruner));
                 Some(new)
             }
             Step::Wait => None,
@@ -161,7 +163,7 @@ fn hand_out(store: &mut Store, study: &OpenStudy) -> Result<Handed, StoreError> 
         }
     })?;
     Ok(match (handle, begun) {
-        (Some(handle), Some((new, stage))) => Handed::Trial(handle, new, stage),
+        (Some(handle), Some((new, stage, pruner))) => Handed::Trial(handle, new, stage, pruner),
         _ => answer,
     })
 }
@@ -177,6 +179,7 @@ fn one_trial(
     request: &TuneRequest,
     handle: &TrialHandle,
     new: &NewTrial,
+    pruner: Pruner,
     stop: &Stop,
     watcher: &mut dyn TuneWatcher,
 ) -> Result<(), StudyError> {
@@ -185,6 +188,7 @@ fn one_trial(
         store,
         handle,
         watcher,
+        judge: Judge::new(study, pruner, new.purpose),
         repetitions: Vec::new(),
         log: String::new(),
         beaten: Instant::now(),
@@ -207,11 +211,65 @@ fn one_trial(
     Ok(())
 }
 
+/// Follows a trial for its pruner.
+struct Judge<'a> {
+    study: &'a OpenStudy,
+    pruner: Pruner,
+    purpose: Purpose,
+    phase: Phase,
+    /// Seconds until the context was made.
+    loaded: f64,
+    parts: Vec<Part>,
+    /// The objective over the repetitions so far, in its own unit.
+    value: Option<f64>,
+    /// Repetitions that were not disturbed, and all of them.
+    step: u32,
+    seen: u32,
+}
+
+impl<'a> Judge<'a> {
+    fn new(study: &'a OpenStudy, pruner: Pruner, purpose: Purpose) -> Judge<'a> {
+        let (phase, parts) = (Phase::Start, Vec::new());
+        Judge { study, pruner, purpose, phase, loaded: 0.0, parts, value: None, step: 0, seen: 0 }
+    }
+
+    fn measured(&mut self, repetitions: &[Repetition]) {
+        let (objective, workload) = (&self.study.objective, &self.study.settings.workload);
+        self.seen += 1;
+        let quiet = |one: &&Repetition| one.request.is_some() && one.noisy.is_none();
+        self.step = u32::try_from(repetitions.iter().filter(quiet).count()).unwrap_or(u32::MAX);
+        self.parts = objective.parts(repetitions, workload);
+        self.value = objective.value(repetitions, workload);
+    }
+
+    fn reason(&mut self, elapsed: f64) -> Option<String> {
+        if matches!(self.phase, Phase::Start | Phase::Load | Phase::Context) && self.seen == 0 {
+            self.loaded = elapsed;
+        }
+        let settings = &self.study.settings;
+        let requests = u32::try_from(settings.workload.requests.len()).unwrap_or(u32::MAX);
+        let steps = settings.protocol.repetitions.saturating_mul(requests);
+        // A last repetition that was disturbed and is not measured again ends the trial all the same.
+        if self.seen >= steps {
+            return None;
+        }
+        self.pruner.judge(&Progress {
+            purpose: self.purpose,
+            parts: &self.parts,
+            value: self.value.map(|value| self.study.objective.to_cost(value)),
+            step: self.step,
+            steps,
+            seconds: elapsed - self.loaded,
+        })
+    }
+}
+
 /// Stores what a trial gives, as it comes.
 struct Keeper<'a> {
     store: &'a mut Store,
     handle: &'a TrialHandle,
     watcher: &'a mut dyn TuneWatcher,
+    judge: Judge<'a>,
     repetitions: Vec<Repetition>,
     log: String,
     beaten: Instant,
@@ -224,6 +282,10 @@ impl Recorder for Keeper<'_> {
             self.problem.get_or_insert(problem);
         }
         self.repetitions.push(repetition.clone());
+        if repetition.request.is_some() {
+            self.judge.measured(&self.repetitions);
+            self.keep_step();
+        }
         self.beat();
     }
 
@@ -239,16 +301,26 @@ impl Recorder for Keeper<'_> {
     }
 
     fn phase(&mut self, phase: Phase) {
+        self.judge.phase = phase;
         self.watcher.phase(phase);
         self.beat();
     }
 
-    fn objection(&mut self) -> Option<Ending> {
-        self.problem.as_ref().map(|problem| Ending::new(Outcome::Cancelled, problem.to_string()))
+    fn objection(&mut self, elapsed: f64) -> Option<Ending> {
+        let problem = self.problem.as_ref();
+        let lost = problem.map(|problem| Ending::new(Outcome::Cancelled, problem.to_string()));
+        lost.or_else(|| self.judge.reason(elapsed).map(|reason| Ending::new(Outcome::Pruned, reason)))
     }
 }
 
 impl Keeper<'_> {
+    fn keep_step(&mut self) {
+        let Some(value) = self.judge.value else { return };
+        if let Err(problem) = self.store.append_intermediate(self.handle, self.judge.step, value) {
+            self.problem.get_or_insert(problem);
+        }
+    }
+
     fn beat(&mut self) {
         if self.beaten.elapsed() < HEARTBEAT {
             return;

@@ -8,6 +8,7 @@
 
 pub mod error;
 pub mod order;
+pub mod pruner;
 pub mod race;
 pub mod sampler;
 mod samplers;
@@ -17,6 +18,7 @@ pub mod tuning;
 pub mod visit;
 
 pub use error::SearchError;
+pub use pruner::{PRUNERS, Part, Progress, Pruner, PrunerRow};
 pub use race::{RaceResult, RaceSettings, RaceStep};
 pub use sampler::{Proposal, SAMPLERS, Sampler, SamplerRow};
 pub use space::{Dimension, Space, SpaceRequest};

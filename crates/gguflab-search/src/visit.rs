@@ -1,6 +1,6 @@
 //! What a search sees of a trial.
 
-use gguflab_types::{Configuration, Outcome, Purpose, Trial};
+use gguflab_types::{Configuration, Outcome, Purpose, Repetition, Trial};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,6 +23,12 @@ pub struct Visit {
     pub load: Option<f64>,
     /// Wall seconds that it took; 0 while it runs.
     pub cost: f64,
+    /// Those of them that went into loading the model and making the context.
+    #[serde(default)]
+    pub loading: f64,
+    /// The objective as it was seen after so many repetitions, lower is better.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<u32, f64>,
 }
 
 impl Visit {
@@ -38,6 +44,8 @@ impl Visit {
             value: objective,
             load: None,
             cost: trial.duration.unwrap_or(0.0),
+            loading: trial.repetitions.iter().map(Repetition::loading).sum(),
+            steps: BTreeMap::new(),
         }
     }
 
@@ -68,10 +76,22 @@ impl Visit {
         matches!(self.outcome, Some(Outcome::Measured | Outcome::Pruned)).then_some(value)
     }
 
-    /// Whether it ended without a value.
+    /// Whether it ended without a value, and was not merely cut because it was worse than others.
     #[must_use]
     pub fn failed(&self) -> bool {
-        !self.running() && !self.cancelled() && self.measured().is_none()
+        !self.running() && !self.cancelled() && !self.pruned() && self.measured().is_none()
+    }
+
+    /// Whether it was cut because it was worse than others.
+    #[must_use]
+    pub fn pruned(&self) -> bool {
+        self.outcome == Some(Outcome::Pruned)
+    }
+
+    /// Wall seconds without loading.
+    #[must_use]
+    pub fn working(&self) -> f64 {
+        (self.cost - self.loading).max(0.0)
     }
 
     /// Whether a sampler may learn from it: everything but the visits of the race, which are kept for the verdict.

@@ -1,6 +1,7 @@
 //! Raw measured values: the only measured truth that is stored.
 
 use crate::machine::MachineState;
+use crate::metric;
 use serde::{Deserialize, Serialize};
 
 /// Raw values of one metric in its base unit; most metrics have one value in a repetition, `inter-token` has
@@ -50,5 +51,11 @@ impl Repetition {
     #[must_use]
     pub fn value(&self, metric: &str) -> Option<f64> {
         self.values(metric).first().copied()
+    }
+
+    /// Seconds that went into loading the model and making the context, where this tells it.
+    #[must_use]
+    pub fn loading(&self) -> f64 {
+        [metric::LOAD, metric::LOAD_COLD, metric::CONTEXT].iter().filter_map(|name| self.value(name)).sum()
     }
 }

@@ -62,7 +62,7 @@ pub(crate) enum Verb {
     Export(Export),
     /// List, show, copy, merge, export, rename and delete what is stored
     Study(Study),
-    /// List knobs, metrics, workloads, engines, objectives, samplers or presets
+    /// List knobs, metrics, workloads, engines, objectives, samplers, pruners or presets
     List(List),
     /// Print a completion script for a shell
     Completions(Completions),
@@ -238,6 +238,9 @@ pub(crate) struct Tune {
     /// auto, or a sampler (see `gguflab list samplers`)
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub(crate) sampler: String,
+    /// What cuts trials that cannot win (see `gguflab list pruners`)
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(crate) pruner: String,
     /// Trials in all
     #[arg(long, value_name = "N", default_value_t = 40)]
     pub(crate) budget_runs: u32,
@@ -430,6 +433,8 @@ pub(crate) enum Listing {
     Samplers,
     /// Spaces by name
     Presets,
+    /// What cuts trials that cannot win
+    Pruners,
 }
 
 /// Arguments of `completions`.

@@ -4,7 +4,7 @@ use crate::cli::{EngineArguments, LimitArguments, WorkloadArguments};
 use crate::exit::{FileError, UsageError};
 use crate::places;
 use anyhow::Result;
-use gguflab_lab::{EngineSpecification, Items, objective};
+use gguflab_lab::{EngineSpecification, Items, PRUNERS, PrunerRow, objective};
 use gguflab_types::knob::{self, ENVIRONMENT};
 use gguflab_types::workload::{self, LOGITS, WORKLOADS};
 use gguflab_types::{Configuration, Deadlines, PromptKind, Protocol, Request, Value, Workload};
@@ -209,7 +209,18 @@ pub(crate) fn configuration(pairs: &[String]) -> Result<Configuration> {
     Ok(made)
 }
 
-/// What a tune makes better.
+/// The pruner of this name.
+pub(crate) fn pruner(name: &str) -> Result<&'static PrunerRow> {
+    PRUNERS.iter().find(|row| row.name == name).map_or_else(
+        || {
+            let names: Vec<&str> = PRUNERS.iter().map(|row| row.name).collect();
+            refuse(format!("no pruner `{name}`: there are {}", names.join(", ")))
+        },
+        Ok,
+    )
+}
+
+/// The objective of this name.
 pub(crate) fn objective(name: &str) -> Result<&'static objective::Objective> {
     objective::find(name).map_or_else(
         || {

@@ -23,13 +23,16 @@ pub(crate) struct Trace {
     pub(crate) taken: Option<f64>,
     /// How it ended.
     pub(crate) outcome: Outcome,
+    /// Whether it told a value that a search can go by.
+    pub(crate) told: bool,
 }
 
 impl Trace {
     /// What a visit that has ended says; `None` while it runs, and when nobody can tell (the user stopped it).
     pub(crate) fn of(visit: &Visit, place: Vec<f64>, forecast: Option<f64>) -> Option<Trace> {
         let outcome = visit.outcome.filter(|outcome| *outcome != Outcome::Cancelled)?;
-        Some(Trace { place, forecast, taken: visit.load.filter(|load| *load > 0.0), outcome })
+        let (taken, told) = (visit.load.filter(|load| *load > 0.0), visit.informative().is_some());
+        Some(Trace { place, forecast, taken, outcome, told })
     }
 
     fn ran(&self) -> bool {
@@ -70,10 +73,10 @@ impl Feasible {
         let memory = Memory::learn(axes, traces);
         let explained = |trace: &Trace| memory.is_some() && trace.outcome == Outcome::OutOfMemory;
         let rest: Vec<&Trace> = traces.iter().filter(|trace| !explained(trace)).collect();
-        let failed = rest.iter().filter(|trace| !trace.ran()).count();
+        let failed = rest.iter().filter(|trace| !trace.told).count();
         let data = rest.iter().map(|trace| Datum {
             place: trace.place.clone(),
-            value: if trace.ran() { 1.0 } else { -1.0 },
+            value: if trace.told { 1.0 } else { -1.0 },
             count: 1.0,
         });
         let data = merged(data.collect());

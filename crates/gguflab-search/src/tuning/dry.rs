@@ -46,6 +46,8 @@ pub fn dry_run(plan: &TunePlan, cost_of: &dyn Fn(&Configuration) -> f64) -> Vec<
             value: Some(if raced && (visits.len() + round as usize).is_multiple_of(2) { 1.1 } else { 1.0 }),
             load: None,
             cost: seconds,
+            loading: 0.0,
+            steps: std::collections::BTreeMap::new(),
         });
     }
     planned

@@ -144,6 +144,8 @@ pub(crate) fn visit(configuration: &Configuration, purpose: Purpose, round: u32,
         value: answer.1,
         load: None,
         cost: answer.1.unwrap_or(0.5),
+        loading: 0.0,
+        steps: std::collections::BTreeMap::new(),
     }
 }
 

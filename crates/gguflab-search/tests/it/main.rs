@@ -5,6 +5,7 @@
 
 mod contract;
 mod machine;
+mod pruners;
 mod races;
 mod spaces;
 mod tunings;

@@ -4,7 +4,7 @@ use crate::cli::{Arguments, Completions, List, Listing};
 use crate::printer::Printer;
 use anyhow::Result;
 use clap::CommandFactory;
-use gguflab_lab::{ENGINES, PRESETS, SAMPLERS, objective::OBJECTIVES};
+use gguflab_lab::{ENGINES, PRESETS, PRUNERS, SAMPLERS, objective::OBJECTIVES};
 use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_types::knob::{Flag, Scope};
 use gguflab_types::{KNOBS, METRICS, WORKLOADS};
@@ -18,6 +18,7 @@ pub(crate) fn list(arguments: &List, printer: &Printer) -> Result<ExitCode> {
         Listing::Engines => ("Engines", engines()),
         Listing::Objectives => ("Objectives", named(OBJECTIVES.iter().map(|row| (row.name, row.help)))),
         Listing::Presets => ("Presets", named(PRESETS.iter().map(|row| (row.name, row.help)))),
+        Listing::Pruners => ("Pruners", named(PRUNERS.iter().map(|row| (row.name, row.help)))),
         Listing::Samplers => ("Samplers", named(SAMPLERS.iter().map(|row| (row.name, row.help)))),
     };
     let mut document = Document::new(title);

@@ -107,6 +107,7 @@ fn request(
         objective,
         objective_given: arguments.objective.is_some(),
         sampler: arguments.sampler.clone(),
+        pruner: settings::pruner(&arguments.pruner)?,
         budget: Budget { runs: arguments.budget_runs, seconds: arguments.budget_time },
         margin: arguments.margin,
         seed: arguments.workload.seed,

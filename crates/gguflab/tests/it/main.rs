@@ -7,6 +7,7 @@ mod bench;
 #[cfg(unix)]
 mod command;
 mod knobs;
+mod pruning;
 mod reports;
 mod spaces;
 mod support;
