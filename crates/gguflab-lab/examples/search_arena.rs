@@ -37,7 +37,7 @@ const MACHINES: &[Machine] = &[
     Machine {
         name: "small",
         preset: "laptop",
-        request: Request { prompt: 1024, depth: 2048, generate: 128, concurrency: 1, weight: 1.0 },
+        request: Request { depth: 2048, ..Request::new(1024, 128) },
         baseline: &[],
         knobs: &[
             "threads=1..8",
@@ -51,7 +51,7 @@ const MACHINES: &[Machine] = &[
     Machine {
         name: "sockets",
         preset: "server",
-        request: Request { prompt: 2048, depth: 0, generate: 128, concurrency: 1, weight: 1.0 },
+        request: Request { depth: 0, ..Request::new(2048, 128) },
         baseline: &[],
         knobs: &[
             "threads=4..128:4",
@@ -66,7 +66,7 @@ const MACHINES: &[Machine] = &[
     Machine {
         name: "gpu",
         preset: "card",
-        request: Request { prompt: 2048, depth: 6000, generate: 256, concurrency: 1, weight: 1.0 },
+        request: Request { depth: 6000, ..Request::new(2048, 256) },
         baseline: &[("gpu-layers", 8)],
         knobs: &[
             "gpu-layers=0..33",
@@ -82,7 +82,7 @@ const MACHINES: &[Machine] = &[
     Machine {
         name: "moe",
         preset: "moe",
-        request: Request { prompt: 2048, depth: 48_000, generate: 256, concurrency: 1, weight: 1.0 },
+        request: Request { depth: 48_000, ..Request::new(2048, 256) },
         baseline: &[("gpu-layers", 8)],
         knobs: &[
             "gpu-layers=0..33",

@@ -55,7 +55,7 @@ pub(crate) enum Verb {
     /// Measure one configuration: load, prefill, first token, decode, latency percentiles, memory
     Bench(Bench),
     /// Find a faster configuration for this machine and a workload, and prove it
-    Tune(Tune),
+    Tune(Box<Tune>),
     /// Write the report of a stored study
     Report(Report),
     /// Write the trials of a stored study as a table
