@@ -2,12 +2,14 @@
 //! repetitions each.
 //!
 //! Both get the same knobs and values and the same request. What is compared is the wall time of each, and then the two
-//! winners through the real llama-bench, one repetition at a time, in pairs A B B A.
+//! winners, and ours with llama-bench's defaults, through the real llama-bench, one repetition at a time, in pairs
+//! A B B A.
 
 use super::figure::{Figure, Limit};
 use super::{Request, process};
 use crate::{command, fetch, peer, test};
 use anyhow::{Context, Result, bail};
+use gguflab_stats::Estimate;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -51,7 +53,15 @@ pub(super) fn run(request: &Request) -> Result<Vec<Figure>> {
         Figure::new("time of the tune over that of the grid", 100.0 * our_time / their_time, "%")
             .limited(Limit::AtMost(SHARE)),
     ];
-    figures.push(bench.compare(&ours, &theirs, request.pairs)?);
+    let against = |name: &str, other: &[String]| {
+        let difference = bench.compare(&ours, other, request.pairs)?;
+        anyhow::Ok(Figure::percent(
+            format!("time of the tune's winner above {name}, by llama-bench"),
+            &difference,
+        ))
+    };
+    figures.push(against("that of the grid's", &theirs)?);
+    figures.push(against("that of llama-bench's defaults", &[])?);
     Ok(figures)
 }
 
@@ -92,8 +102,8 @@ impl Bench {
         seconds_of_rows(&command::capture(line.args(settings))?)
     }
 
-    /// How much more time our winner takes than theirs.
-    fn compare(&self, ours: &[String], theirs: &[String], pairs: usize) -> Result<Figure> {
+    /// How much more time some settings take than others, as a share, in pairs A B B A.
+    fn compare(&self, ours: &[String], theirs: &[String], pairs: usize) -> Result<Estimate> {
         let (mut one, mut other) = (Vec::new(), Vec::new());
         for pair in 0..pairs {
             for our_turn in if pair % 2 == 0 { [true, false] } else { [false, true] } {
@@ -102,10 +112,7 @@ impl Bench {
             }
         }
         let comparison = gguflab_stats::compare(&one, &other, gguflab_stats::CONFIDENCE);
-        let comparison = comparison.context("no pair has two times above 0")?;
-        let name =
-            format!("time of the tune's winner above that of the grid's, {pairs} pairs by llama-bench");
-        Ok(Figure::percent(name, &comparison.difference))
+        Ok(comparison.context("no pair has two times above 0")?.difference)
     }
 }
 
