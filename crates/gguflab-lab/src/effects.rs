@@ -141,12 +141,11 @@ impl<'a> Levels<'a> {
     fn effect(&self, level: usize, modelled: &[Option<Estimate>]) -> LevelEffect {
         let here = || self.at(level).map(|(_, group)| group);
         let failed: usize = here().map(|group| group.failures.len()).sum();
-        let measured: usize = here().map(|group| group.costs.len()).sum();
         LevelEffect {
             level,
             alone: self.alone(level),
             modelled: modelled[level].as_ref().map(relative),
-            visits: (measured + failed, failed),
+            visits: (here().map(Pooled::visits).sum(), failed),
         }
     }
 

@@ -78,8 +78,10 @@ pub struct Pooled {
     pub baseline: bool,
     /// Logarithms of the measured costs (less is better), in the order of the visits.
     pub costs: Vec<f64>,
-    /// How visits without a value ended.
+    /// How visits that failed ended.
     pub failures: Vec<Outcome>,
+    /// Visits that were cut short because they could no longer win.
+    pub pruned: usize,
     /// The median of what else was measured.
     pub also: Vec<Option<f64>>,
     /// Its cost (less is better), with an interval where it was visited more than once; `None` where all visits
@@ -137,6 +139,7 @@ impl Survey {
                 run.value.map(|value| self.to_cost(value)).filter(|cost| cost.is_finite() && *cost > 0.0);
             match (cost, run.outcome) {
                 (Some(cost), Some(Outcome::Measured)) => groups[place].costs.push(cost.ln()),
+                (_, Some(Outcome::Pruned)) => groups[place].pruned += 1,
                 (_, outcome) => groups[place].failures.extend(outcome),
             }
         }
@@ -158,6 +161,7 @@ impl Survey {
             baseline: self.baseline.as_ref() == Some(&run.configuration),
             costs: Vec::new(),
             failures: Vec::new(),
+            pruned: 0,
             also: Vec::new(),
             cost: None,
         }
@@ -185,6 +189,12 @@ impl Turned {
 }
 
 impl Pooled {
+    /// Its visits, however they ended.
+    #[must_use]
+    pub fn visits(&self) -> usize {
+        self.costs.len() + self.failures.len() + self.pruned
+    }
+
     /// The median of the measured costs: what a picture shows.
     #[must_use]
     pub fn typical(&self) -> Option<f64> {

@@ -95,7 +95,11 @@ fn differences(survey: &Survey, effect: &KnobEffect, margin: f64) -> Vec<String>
     say(format!("Instead of {reference} it changed {name}"), &shown);
     say(format!("No difference that matters from {reference}"), &equal);
     say(format!("No difference from {reference} was shown"), &undecided);
-    say("Only ever tried together with other changes, which cannot be taken apart".to_string(), &unknown);
+    say(
+        "Nothing can be said of these, which were cut short or only tried together with other changes"
+            .to_string(),
+        &unknown,
+    );
     sentences
 }
 

@@ -57,7 +57,6 @@ fn best_knobs(survey: &Survey, effects: &Effects) -> Option<(usize, usize)> {
 pub(in crate::documents) fn failures(survey: &Survey, groups: &[Pooled]) -> Vec<Chart> {
     let Some((rows, columns)) = failing_knobs(survey, groups) else { return Vec::new() };
     let mut outcomes: Vec<Outcome> = groups.iter().flat_map(|group| group.failures.iter().copied()).collect();
-    outcomes.retain(|outcome| *outcome != Outcome::Pruned);
     outcomes.sort_unstable();
     outcomes.dedup();
     let field = Field { survey, rows, columns, groups: groups.iter().collect() };
@@ -66,7 +65,7 @@ pub(in crate::documents) fn failures(survey: &Survey, groups: &[Pooled]) -> Vec<
 
 /// The two knobs that tell best whether a configuration fails.
 fn failing_knobs(survey: &Survey, groups: &[Pooled]) -> Option<(usize, usize)> {
-    let failed = |group: &Pooled| group.failures.iter().any(|outcome| *outcome != Outcome::Pruned);
+    let failed = |group: &Pooled| !group.failures.is_empty();
     let count = groups.iter().filter(|group| failed(group)).count();
     if count < 2 || count == groups.len() {
         return None;
@@ -118,7 +117,7 @@ impl Field<'_> {
             let (mut failed, mut all) = (0, 0);
             for group in self.in_cell(row, column) {
                 failed += group.failures.iter().filter(|one| **one == outcome).count();
-                all += group.failures.len() + group.costs.len();
+                all += group.visits();
             }
             (all > 0).then(|| failed as f64 / all as f64)
         };

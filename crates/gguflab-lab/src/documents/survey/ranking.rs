@@ -74,7 +74,7 @@ pub(in crate::documents) fn table(survey: &Survey, all: &[Pooled], shown: &[Pool
                 None => Cell::missing("none"),
             });
         }
-        row.push(Cell::count((group.costs.len() + group.failures.len()) as u64));
+        row.push(Cell::count(group.visits() as u64));
         row.push(outcome(group));
         table.push(row);
     }
@@ -82,7 +82,14 @@ pub(in crate::documents) fn table(survey: &Survey, all: &[Pooled], shown: &[Pool
 }
 
 fn outcome(group: &Pooled) -> Cell {
-    let Some(failure) = group.failures.first() else { return Cell::status("measured", Tone::Good) };
+    let Some(failure) = group.failures.first() else {
+        let cut = group.costs.is_empty() && group.pruned > 0;
+        return if cut {
+            Cell::status("pruned", Tone::Neutral)
+        } else {
+            Cell::status("measured", Tone::Good)
+        };
+    };
     match group.costs.len() {
         0 => Cell::status(failure.to_string(), Tone::Bad),
         _ => Cell::status(format!("{} × {failure}", group.failures.len()), Tone::Bad),
@@ -116,7 +123,7 @@ pub(in crate::documents) fn best_table(survey: &Survey, groups: &[Pooled], knob:
         let cost = best.and_then(|group| group.cost.as_ref());
         table.push([
             Cell::text(turned.label(level)),
-            cost.map_or(Cell::missing("all failed"), |cost| {
+            cost.map_or(Cell::missing("nothing was measured to its end"), |cost| {
                 estimate_cell(&survey.in_own_unit(cost), measure.unit)
             }),
             Cell::count(tried as u64),
