@@ -156,7 +156,7 @@ fn engines_that_cannot_be_used() {
     for (line, words) in [
         ("bench tiny.gguf --engine worker={}/none", "cannot start"),
         ("bench tiny.gguf --engine worker={}/text", "cannot start"),
-        ("bench tiny.gguf --engine llama-bench={}/none", "give the path of llama-bench"),
+        ("bench tiny.gguf --engine llama-bench={}/none", "give its path, as in --engine llama-bench="),
         ("bench tiny.gguf --engine llama-bench={}", "is a directory; give the program in it"),
         #[cfg(unix)]
         ("bench tiny.gguf --engine llama-bench={}/text", "make it executable: chmod +x"),

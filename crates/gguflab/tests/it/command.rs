@@ -147,6 +147,6 @@ fn its_own_knobs_and_metrics_are_declared_in_a_space_file() {
     {
         place.write("space.toml", format!("version = 1\n[[metric]]\n{metric}\n"));
         let ended = run("bench", &[]);
-        assert!(ended.status.code() == Some(2) && ended.has(reason), "{ended}");
+        assert!(ended.status.code() == Some(3) && ended.has(reason), "{ended}");
     }
 }
