@@ -423,10 +423,13 @@ fn ranking(plan: &TunePlan, visits: &[Visit]) -> Vec<(f64, Configuration)> {
 
 /// The best configurations besides the baseline by what the search saw of them.
 fn finalists(plan: &TunePlan, visits: &[Visit], places: usize) -> Vec<Configuration> {
-    let ranked = ranking(plan, visits);
+    let visited = ranking(plan, visits);
     let baseline = plan.space.baseline();
-    let of_baseline = ranked.iter().find(|(_, configuration)| configuration == baseline);
+    let of_baseline = visited.iter().find(|(_, configuration)| configuration == baseline);
     let bar = of_baseline.map_or(f64::INFINITY, |(value, _)| value * HOPE);
+    let modelled = plan.sampler().name == MODEL;
+    let simple = modelled.then(|| crate::samplers::model::finalists(&plan.space, visits)).flatten();
+    let ranked = simple.unwrap_or(visited);
     let others = ranked.iter().filter(|(value, configuration)| *value <= bar && configuration != baseline);
     others.take(places).map(|(_, configuration)| configuration.clone()).collect()
 }

@@ -31,6 +31,12 @@ const CHILDREN: usize = 60;
 /// Best candidates whose neighbours are looked at, and how often.
 const CLIMBERS: usize = 4;
 const CLIMBS: usize = 3;
+/// So many of the best that ran are looked at for the race.
+const MOST_FINALISTS: usize = 32;
+/// A change of which less than this share is expected is none.
+const NOTHING: f64 = 0.003;
+/// A finalist that was not visited itself has to run with this probability.
+const CERTAIN: f64 = 0.9;
 /// Logarithms of ratios to the best above which values are no longer told apart.
 const FAR: f64 = 0.7;
 /// The search is over after so many proposals in a row that promise less than this share of the best.
@@ -64,6 +70,21 @@ impl Sampler for Model {
 pub(crate) fn ranking(space: &Space, visits: &[Visit]) -> Option<Vec<(f64, Configuration)>> {
     let learnt = Learnt::new(space, visits)?;
     Some(learnt.ranked.into_iter().map(|(value, configuration)| (value.exp(), configuration)).collect())
+}
+
+/// The finalists: the best of those that ran, each with its knobs back at the baseline's values wherever the model expects
+/// nothing of the change. A setting that does nothing is not recommended because it was there when luck struck.
+pub(crate) fn finalists(space: &Space, visits: &[Visit]) -> Option<Vec<(f64, Configuration)>> {
+    let learnt = Learnt::new(space, visits)?;
+    let mut simple: Vec<(f64, Configuration)> = Vec::new();
+    for (_, configuration) in learnt.ranked.iter().take(MOST_FINALISTS) {
+        let (value, made) = learnt.simplest(space, configuration);
+        if simple.iter().all(|(_, other)| *other != made) {
+            simple.push((value.exp(), made));
+        }
+    }
+    simple.sort_by(|one, other| one.0.total_cmp(&other.0));
+    Some(simple)
 }
 
 /// How many proposals in a row promised little: a search visit's round is that number.
@@ -158,6 +179,30 @@ impl<'space> Learnt<'space> {
         let caution = Caution::after(visits);
         let overhead = gguflab_stats::median(&beside).unwrap_or(0.0).max(0.0);
         Some(Learnt { coordinates, objective, feasible, ranked, overhead, caution })
+    }
+
+    /// A configuration without the changes of which nothing is expected, and the logarithm of its expected value.
+    fn simplest(&self, space: &Space, configuration: &Configuration) -> (f64, Configuration) {
+        let expected = |one: &Configuration| self.objective.beliefs(&[self.coordinates.place(one)])[0].mean;
+        let (mut made, mut value) = (configuration.clone(), expected(configuration));
+        let bar = value + NOTHING;
+        for dimension in space.dimensions().iter().rev() {
+            let (line, place) = space.line(space.baseline(), dimension);
+            let back = line.get(place).and_then(|index| space.moved(&made, dimension, *index));
+            let Some(back) = back.filter(|back| *back != made && self.runs(space, back)) else { continue };
+            let without = expected(&back);
+            if without <= bar {
+                (made, value) = (back, without);
+            }
+        }
+        (value, made)
+    }
+
+    /// Whether a configuration is as good as certain to run.
+    fn runs(&self, space: &Space, configuration: &Configuration) -> bool {
+        let forecasts = space.forecasts(std::slice::from_ref(configuration));
+        let load = forecasts.first().copied().flatten().map(|forecast| forecast.load);
+        self.feasible.log_probabilities(&[self.coordinates.place(configuration)], &[load])[0] > CERTAIN.ln()
     }
 
     /// The candidate that is worth most and was not visited.
