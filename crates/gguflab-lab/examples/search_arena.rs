@@ -258,6 +258,9 @@ fn visit(machine: &Machine, engine: &mut dyn Engine, configuration: Configuratio
         cost: time.unwrap_or(1.0),
         loading: 0.0,
         steps: std::collections::BTreeMap::new(),
+        violation: None,
+        objectives: Vec::new(),
+        second: None,
     }
 }
 

@@ -44,9 +44,9 @@ pub(crate) fn fit(
     let refuse =
         |reason: String| StudyError::Adoption { name: request.study.clone(), file: file.clone(), reason };
     if let Some(other) = store.other_study(&request.study)? {
-        let objective = objective_of(&other, request).map_err(refuse)?;
+        let objectives = objectives_of(&other, request).map_err(refuse)?;
         let space = space_of(&other.parameters, laboratory, request).map_err(refuse)?;
-        let request = TuneRequest { objective, space, ..request.clone() };
+        let request = TuneRequest { objectives, space, ..request.clone() };
         return Ok(Fitted { request, other: Some(other), adopted: true });
     }
     let known = store.find_study(&request.study)?;
@@ -55,7 +55,13 @@ pub(crate) fn fit(
     };
     let mut request = request.clone();
     if !request.objective_given {
-        request.objective = objective::find(&settings.objective).unwrap_or(request.objective);
+        let names = if settings.objectives.is_empty() {
+            std::slice::from_ref(&settings.objective)
+        } else {
+            &settings.objectives[..]
+        };
+        let found: Option<Vec<_>> = names.iter().map(|name| objective::find(name)).collect();
+        request.objectives = found.unwrap_or(request.objectives);
     }
     let dimensions = study.space.iter().map(|(knob, values)| (knob.as_str(), values.as_slice()));
     let kept: Vec<_> = dimensions.filter(|(knob, _)| asked(&request.space, knob)).collect();
@@ -69,33 +75,41 @@ fn of_adopted(study: &Study) -> Option<(&Study, StudySettings)> {
 }
 
 /// What a study of Optuna makes better: what the user says, else what the study calls it.
-fn objective_of(other: &OtherStudy, request: &TuneRequest) -> Result<&'static Objective, String> {
-    let [direction] = other.directions[..] else {
-        return Err(format!("it has {} objectives, and one can be gone on with", other.directions.len()));
-    };
-    let name = other.metrics.as_ref().and_then(|names| names.first());
-    let objective = match name {
-        _ if request.objective_given => request.objective,
-        Some(name) => named(name).ok_or_else(|| {
-            format!("its objective is called `{name}`, which says nothing here: name it with --objective")
-        })?,
-        None => {
-            let fitting = OBJECTIVES.iter().filter(|one| fits(direction, one));
+fn objectives_of(other: &OtherStudy, request: &TuneRequest) -> Result<Vec<&'static Objective>, String> {
+    let names = other.metrics.as_deref().unwrap_or_default();
+    let found = match (&other.directions[..], names) {
+        _ if request.objective_given => request.objectives.clone(),
+        ([direction], []) => {
+            let fitting = OBJECTIVES.iter().filter(|one| fits(*direction, one));
             let names: Vec<&str> = fitting.map(|one| one.name).collect();
             return Err(format!(
                 "it does not name its objective: say with --objective which of {} it is",
                 names.join(", ")
             ));
         }
+        _ => names.iter().map(|name| known(name)).collect::<Result<Vec<_>, String>>()?,
     };
-    if fits(direction, objective) {
-        return Ok(objective);
+    if found.len() != other.directions.len() {
+        let count = other.directions.len();
+        return Err(format!("it has {count} objectives: name as many with --objective, in its order"));
     }
-    let way = if direction == Direction::Higher { "maximised" } else { "minimised" };
-    Err(format!(
-        "its objective is {way}, which does not go with {}: name another one with --objective",
-        objective.name
-    ))
+    let mut pairs = other.directions.iter().zip(&found);
+    match pairs.find(|(direction, objective)| !fits(**direction, objective)) {
+        None => Ok(found),
+        Some((direction, objective)) => {
+            let way = if *direction == Direction::Higher { "maximised" } else { "minimised" };
+            Err(format!(
+                "its objective is {way}, which does not go with {}: name another one with --objective",
+                objective.name
+            ))
+        }
+    }
+}
+
+fn known(name: &str) -> Result<&'static Objective, String> {
+    named(name).ok_or_else(|| {
+        format!("its objective is called `{name}`, which says nothing here: name it with --objective")
+    })
 }
 
 fn fits(direction: Direction, objective: &Objective) -> bool {

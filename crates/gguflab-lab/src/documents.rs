@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod imported;
+mod objectives;
 pub mod rules;
 pub mod study;
 mod subject;

@@ -2,7 +2,7 @@
 
 use gguflab_search::Part;
 use gguflab_stats::median;
-use gguflab_types::{Direction, Repetition, Request, Unit, Workload, metric};
+use gguflab_types::{DeclaredMetric, Direction, Repetition, Request, Unit, Workload, metric};
 
 /// What a tune makes better.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +15,7 @@ pub struct Objective {
     pub direction: Direction,
     /// One line of help.
     pub help: &'static str,
-    value: fn(&Seen<'_>) -> Option<f64>,
+    value: fn(&Seen<'_>, &str) -> Option<f64>,
 }
 
 /// Every objective.
@@ -25,28 +25,37 @@ pub const OBJECTIVES: &[Objective] = &[
         unit: Unit::Seconds,
         direction: Direction::Lower,
         help: "expected time of a request of the workload (default)",
-        value: request_time,
+        value: |seen, _| request_time(seen),
     },
     Objective {
         name: metric::DECODE,
         unit: Unit::TokensPerSecond,
         direction: Direction::Higher,
         help: "tokens generated per second",
-        value: |seen| seen.typical(metric::DECODE),
+        value: typical,
     },
     Objective {
         name: metric::PREFILL,
         unit: Unit::TokensPerSecond,
         direction: Direction::Higher,
         help: "prompt tokens per second",
-        value: |seen| seen.typical(metric::PREFILL),
+        value: typical,
     },
     Objective {
         name: metric::FIRST_TOKEN,
         unit: Unit::Seconds,
         direction: Direction::Lower,
         help: "time to the first token",
-        value: |seen| seen.typical(metric::FIRST_TOKEN),
+        value: typical,
+    },
+    Objective {
+        name: "memory",
+        unit: Unit::Bytes,
+        direction: Direction::Lower,
+        help: "peak memory of the process and of all devices together",
+        value: |seen, _| {
+            Some(seen.most(metric::PEAK_MEMORY)? + seen.most(metric::DEVICE_MEMORY).unwrap_or(0.0))
+        },
     },
 ];
 
@@ -54,6 +63,40 @@ pub const OBJECTIVES: &[Objective] = &[
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Objective> {
     OBJECTIVES.iter().find(|objective| objective.name == name)
+}
+
+/// The objective of this name: of the table, or a metric that the engine declares and that has a better direction.
+/// A declared one is kept as long as the program runs, as those of the table are.
+#[must_use]
+pub fn find_among(name: &str, declared: &[DeclaredMetric]) -> Option<&'static Objective> {
+    let declared = || {
+        let metric = declared.iter().find(|metric| metric.name == name)?;
+        let help = if metric.help.is_empty() { metric.name.clone() } else { metric.help.clone() };
+        (metric.direction != Direction::Neutral).then(|| Objective {
+            name: Box::leak(metric.name.clone().into_boxed_str()),
+            unit: metric.unit,
+            direction: metric.direction,
+            help: Box::leak(help.into_boxed_str()),
+            value: typical,
+        })
+    };
+    find(name).or_else(|| declared().map(|objective| &*Box::leak(Box::new(objective))))
+}
+
+/// Anything that is measured as an objective, metrics without a better direction included.
+#[must_use]
+pub fn figure(name: &str, declared: &[DeclaredMetric]) -> Option<&'static Objective> {
+    let table = || {
+        let metric = metric::find(name)?;
+        let (name, unit, direction, help) = (metric.name, metric.unit, metric.direction, metric.help);
+        Some(Objective { name, unit, direction, help, value: typical })
+    };
+    let neutral = || {
+        let metric = declared.iter().find(|metric| metric.name == name)?;
+        let name: &'static str = Box::leak(metric.name.clone().into_boxed_str());
+        Some(Objective { name, unit: metric.unit, direction: metric.direction, help: name, value: typical })
+    };
+    find_among(name, declared).or_else(|| table().or_else(neutral).map(|made| &*Box::leak(Box::new(made))))
 }
 
 impl Objective {
@@ -65,8 +108,10 @@ impl Objective {
         let mut sum = 0.0;
         let mut weights = 0.0;
         for (index, request) in workload.requests.iter().enumerate() {
-            let seen = Seen { request, repetitions: of_request(repetitions, index) };
-            let Some(value) = (self.value)(&seen).filter(|value| value.is_finite() && *value > 0.0) else {
+            let seen = Seen { request, repetitions: of_request(repetitions, index), all: repetitions };
+            let Some(value) =
+                (self.value)(&seen, self.name).filter(|value| value.is_finite() && *value > 0.0)
+            else {
                 // A request without a prompt has no first token; it says nothing of that objective.
                 if self.applies(request) {
                     return None;
@@ -87,7 +132,7 @@ impl Objective {
         let total: f64 = applicable().map(|(_, request)| request.weight).sum();
         let part = |(index, request): (usize, &Request)| {
             let own = repetitions.iter().filter(|one| one.noisy.is_none() && is_of(one, index));
-            let value = |one| (self.value)(&Seen { request, repetitions: vec![one] });
+            let value = |one| (self.value)(&Seen { request, repetitions: vec![one], all: &[] }, self.name);
             let costs = own.filter_map(value).map(|value| self.to_cost(value));
             let values = costs.filter(|cost| cost.is_finite() && *cost > 0.0).collect();
             Part { share: request.weight / total, values }
@@ -122,12 +167,20 @@ impl Objective {
 struct Seen<'a> {
     request: &'a Request,
     repetitions: Vec<&'a Repetition>,
+    /// Those of the whole visit, with values that belong to no request.
+    all: &'a [Repetition],
 }
 
 impl Seen<'_> {
     fn typical(&self, metric: &str) -> Option<f64> {
-        let values: Vec<f64> = self.repetitions.iter().filter_map(|one| one.value(metric)).collect();
-        median(&values)
+        let values: Vec<f64> = self.repetitions.iter().flat_map(|one| one.values(metric)).copied().collect();
+        median(&values).or_else(|| self.most(metric))
+    }
+
+    /// The largest value of something that belongs to no request.
+    fn most(&self, metric: &str) -> Option<f64> {
+        let whole = self.all.iter().filter(|one| one.request.is_none());
+        whole.filter_map(|one| one.value(metric)).max_by(f64::total_cmp)
     }
 }
 
@@ -141,6 +194,11 @@ pub fn of_request(repetitions: &[Repetition], request: usize) -> Vec<&Repetition
 
 fn is_of(repetition: &Repetition, request: usize) -> bool {
     repetition.request.is_some_and(|index| index as usize == request)
+}
+
+/// What is measured, as it is.
+fn typical(seen: &Seen<'_>, name: &str) -> Option<f64> {
+    seen.typical(name)
 }
 
 /// The time of a request; engines that measure prompt and generation apart (llama-bench) give it as their sum.
@@ -189,6 +247,23 @@ mod tests {
         let decode = find("decode").unwrap().value(&seen, &workload).unwrap();
         assert!((decode - 1.0 / (0.75 / 10.0 + 0.25 / 5.0)).abs() < 1e-12);
         assert_eq!(find("prefill").unwrap().value(&seen, &workload), None);
+    }
+
+    #[test]
+    fn a_declared_metric_with_a_direction_is_an_objective() {
+        let metric = |name: &str, direction| DeclaredMetric {
+            name: name.to_string(),
+            unit: Unit::None,
+            direction,
+            help: String::new(),
+        };
+        let declared = [metric("energy", Direction::Lower), metric("phase", Direction::Neutral)];
+        let workload = Workload::single("one", Request::new(10, 10));
+        let seen = [repetition(0, false, &[("energy", 3.0)]), repetition(0, false, &[("energy", 5.0)])];
+        let energy = find_among("energy", &declared).unwrap();
+        assert_eq!((energy.value(&seen, &workload), energy.to_cost(4.0)), (Some(4.0), 4.0));
+        assert!(find_among("phase", &declared).is_none() && find_among("energy", &[]).is_none());
+        assert_eq!(find_among("decode", &declared).map(|objective| objective.name), Some("decode"));
     }
 
     #[test]

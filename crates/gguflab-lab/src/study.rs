@@ -1,15 +1,17 @@
 //! A stored search: what it depends on, and how it is found again.
 
+mod seen;
+
 use crate::adopt::{self, Fitted};
 use crate::laboratory::Laboratory;
 use crate::objective::{self, Objective};
+use crate::requirement::Requirement;
 use gguflab_search::space::{Dimension, SpaceRequest};
-use gguflab_search::{Budget, Choice, PrunerRow, SearchError, Space, TunePlan, Visit};
+use gguflab_search::{Budget, Choice, PrunerRow, SearchError, Space, TunePlan};
 use gguflab_store::Objective as StoredObjective;
-use gguflab_store::{NewStudy, NewTrial, Store, StoreError, Study};
+use gguflab_store::{NewStudy, Store, StoreError, Study};
 use gguflab_types::knob::Forbidden;
-use gguflab_types::metric;
-use gguflab_types::{Configuration, Declared, Facts, Outcome, Protocol, Purpose, Trial, Workload};
+use gguflab_types::{Configuration, Declared, DeclaredMetric, Facts, Protocol, Workload};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -29,7 +31,7 @@ pub struct StudySettings {
     pub version: u32,
     /// What is run.
     pub workload: Workload,
-    /// Name of the objective.
+    /// Name of the objective that is raced.
     pub objective: String,
     /// How a visit is measured.
     pub protocol: Protocol,
@@ -61,6 +63,18 @@ pub struct StudySettings {
     /// Whether Optuna began the study: its space is that of its parameters.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+    /// Names of all objectives, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objectives: Vec<String>,
+    /// Name of the objective that breaks ties.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tie_break: Option<String>,
+    /// What a configuration has to keep to, as it was written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requirements: Vec<String>,
+    /// The metrics that the engine declares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<DeclaredMetric>,
 }
 
 /// Studies from before there were pruners ran every trial to its end.
@@ -77,10 +91,14 @@ pub struct TuneRequest {
     pub space: SpaceRequest,
     /// The configuration to beat.
     pub baseline: Configuration,
-    /// What is made better.
-    pub objective: &'static Objective,
     /// Whether the user named the objective; else a study that Optuna began may say it.
     pub objective_given: bool,
+    /// What is made better, at least one.
+    pub objectives: Vec<&'static Objective>,
+    /// What breaks a tie.
+    pub tie_break: Option<&'static Objective>,
+    /// What a configuration has to keep to.
+    pub requirements: Vec<Requirement>,
     /// Name of the sampler, or `auto`.
     pub sampler: String,
     /// What it may cost.
@@ -97,6 +115,17 @@ pub struct TuneRequest {
     pub deadlines: gguflab_types::Deadlines,
     /// Whether the study has to exist.
     pub resume: bool,
+}
+
+impl TuneRequest {
+    /// What is raced: the one objective, or of several the time of the workload.
+    #[must_use]
+    pub fn raced(&self) -> &'static Objective {
+        match self.objectives.as_slice() {
+            [only] => only,
+            _ => &objective::OBJECTIVES[0],
+        }
+    }
 }
 
 /// Why a study cannot be tuned.
@@ -196,8 +225,14 @@ pub struct OpenStudy {
     pub settings: StudySettings,
     /// The plan of its search.
     pub plan: TunePlan,
-    /// What it makes better.
+    /// What it makes better, and races.
     pub objective: &'static Objective,
+    /// All that it makes better; with several, a front is looked for.
+    pub objectives: Vec<&'static Objective>,
+    /// What breaks a tie.
+    pub tie_break: Option<&'static Objective>,
+    /// What a configuration has to keep to.
+    pub requirements: Vec<Requirement>,
 }
 
 impl OpenStudy {
@@ -215,8 +250,20 @@ impl OpenStudy {
         }
         let settings: StudySettings =
             serde_json::from_value(study.settings.clone()).map_err(|error| unreadable(error.to_string()))?;
-        let objective = objective::find(&settings.objective)
-            .ok_or_else(|| unreadable(format!("objective {}", settings.objective)))?;
+        let find = |name: &String| {
+            let found = objective::find_among(name, &settings.metrics);
+            found.ok_or_else(|| unreadable(format!("objective {name}")))
+        };
+        let objective = find(&settings.objective)?;
+        let mut objectives = settings.objectives.iter().map(find).collect::<Result<Vec<_>, StudyError>>()?;
+        if objectives.is_empty() {
+            objectives.push(objective);
+        }
+        let tie_break = settings.tie_break.as_ref().map(find).transpose()?;
+        let requirements = settings.requirements.iter();
+        let requirements = requirements.map(|text| Requirement::parse(text, &settings.metrics));
+        let requirements =
+            requirements.collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(error.to_string()))?;
         let facts = study.subject.machine.facts(settings.layers, settings.experts, &settings.workload);
         let forbidden = settings.forbidden.clone().into();
         let serves = gguflab_engine::serves(&study.subject.engine.kind);
@@ -228,7 +275,7 @@ impl OpenStudy {
         });
         let space = Space::from_dimensions(&facts, settings.baseline.clone(), dimensions.collect());
         let plan = plan(space, &settings)?;
-        Ok(OpenStudy { study, settings, plan, objective })
+        Ok(OpenStudy { study, settings, plan, objective, objectives, tie_break, requirements })
     }
 
     /// The study of this name with the budget of the latest tune; `None` when there is none.
@@ -251,76 +298,6 @@ impl OpenStudy {
         let StudySettings { runs, seconds, pruner, .. } = &self.settings;
         let budget = serde_json::json!({ "runs": runs, "seconds": seconds, "pruner": pruner });
         store.set_study_attribute(self.study.id, BUDGET, &budget)
-    }
-
-    /// What the search sees of the trials.
-    #[must_use]
-    pub fn visits(&self, trials: &[Trial]) -> Vec<Visit> {
-        trials.iter().filter_map(|trial| self.visit(trial)).collect()
-    }
-
-    /// A trial of another program counts once it has ended, if its configuration can be run here.
-    fn visit(&self, trial: &Trial) -> Option<Visit> {
-        let mut visit = Visit { load: self.load(trial), ..Visit::of(trial, self.cost(trial)) };
-        let steps = trial.intermediates.iter();
-        visit.steps = steps.map(|(step, value)| (*step, self.objective.to_cost(*value))).collect();
-        if trial.purpose == Purpose::Foreign {
-            trial.ending.as_ref()?;
-            visit.configuration = visit.configuration.checked(self.plan.space.facts()).ok()?;
-        }
-        Some(visit)
-    }
-
-    /// The objective of a trial in its own unit, from its samples or as another program told it; `None` when it was not
-    /// measured.
-    #[must_use]
-    pub fn value(&self, trial: &Trial) -> Option<f64> {
-        let measured = trial.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Measured);
-        let value = match trial.purpose {
-            Purpose::Foreign => trial.told.first().copied(),
-            _ => self.objective.value(&trial.repetitions, &self.settings.workload),
-        };
-        value.filter(|_| measured)
-    }
-
-    /// Share of the memory of all GPUs that a trial took.
-    fn load(&self, trial: &Trial) -> Option<f64> {
-        let capacity = self.study.subject.machine.device_memory();
-        let taken = trial.repetitions.iter().find_map(|one| one.value(metric::DEVICE_MEMORY))?;
-        (capacity > 0.0).then(|| taken / capacity)
-    }
-
-    /// The objective of a trial as a cost, as far as it came when it was pruned.
-    fn cost(&self, trial: &Trial) -> Option<f64> {
-        let pruned = trial.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Pruned);
-        let partial = || self.objective.value(&trial.repetitions, &self.settings.workload);
-        let value = self.value(trial).or_else(|| partial().filter(|_| pruned));
-        value.map(|value| self.objective.to_cost(value))
-    }
-
-    /// The trial of settings that somebody enqueued, on top of the baseline; or why it cannot be run.
-    pub(crate) fn asked(&self, fixed: &Configuration) -> Result<NewTrial, String> {
-        let asked = fixed
-            .settings()
-            .fold(self.settings.baseline.clone(), |made, (name, value)| made.with(name, value.clone()));
-        let configuration = asked.checked(self.plan.space.facts())?;
-        Ok(self.new_trial(configuration, Purpose::Enqueued, 0))
-    }
-
-    /// A trial with what its unset knobs come to.
-    pub(crate) fn new_trial(&self, configuration: Configuration, purpose: Purpose, round: u32) -> NewTrial {
-        let knobs = self.study.space.iter().map(|(name, _)| name);
-        let meant = knobs.fold(Configuration::new(), |made, name| {
-            made.with(name, self.plan.space.meant(&configuration, name))
-        });
-        NewTrial { configuration, purpose, round, meant }
-    }
-
-    /// Seconds that our trials took, all workers together; what the time budget counts.
-    #[must_use]
-    pub fn elapsed(trials: &[Trial]) -> f64 {
-        let ours = trials.iter().filter(|trial| trial.purpose != Purpose::Foreign);
-        ours.filter_map(|trial| trial.duration).sum()
     }
 }
 
@@ -372,8 +349,9 @@ pub fn check_request(
     request: &TuneRequest,
 ) -> Result<(StudySettings, Space), StudyError> {
     let settings = settings(laboratory, request);
-    if !request.objective.applies_to(&settings.workload) {
-        let (objective, workload) = (settings.objective.clone(), settings.workload.name.clone());
+    let named = request.objectives.iter().chain(&request.tie_break);
+    if let Some(objective) = named.copied().find(|objective| !objective.applies_to(&settings.workload)) {
+        let (objective, workload) = (objective.name.to_string(), settings.workload.name.clone());
         return Err(StudyError::Objective { objective, workload });
     }
     let space = Space::requested(&laboratory.facts, &request.baseline, &request.space)?;
@@ -402,19 +380,22 @@ fn new_study(
         name: request.study.clone(),
         subject: laboratory.subject.clone(),
         space: dimensions.map(|dimension| (dimension.knob.clone(), dimension.values.clone())).collect(),
-        objectives: vec![StoredObjective {
-            metric: request.objective.name.to_string(),
-            direction: request.objective.direction,
-        }],
+        objectives: request
+            .objectives
+            .iter()
+            .map(|one| StoredObjective { metric: one.name.to_string(), direction: one.direction })
+            .collect(),
         settings: serde_json::to_value(settings).unwrap_or_default(),
     }
 }
 
 fn settings(laboratory: &Laboratory, request: &TuneRequest) -> StudySettings {
+    let names = request.objectives.iter().map(|objective| objective.name.to_string());
+    let several = if request.objectives.len() > 1 { names.collect() } else { Vec::new() };
     StudySettings {
         version: SETTINGS_VERSION,
         workload: laboratory.workload().clone(),
-        objective: request.objective.name.to_string(),
+        objective: request.raced().name.to_string(),
         protocol: request.protocol.clone(),
         baseline: request.baseline.canonical(&laboratory.facts),
         sampler: request.sampler.clone(),
@@ -428,6 +409,10 @@ fn settings(laboratory: &Laboratory, request: &TuneRequest) -> StudySettings {
         declared: laboratory.facts.declared.clone(),
         forbidden: laboratory.facts.forbidden.to_vec(),
         adopted: false,
+        objectives: several,
+        tie_break: request.tie_break.map(|objective| objective.name.to_string()),
+        requirements: request.requirements.iter().map(|one| one.text.clone()).collect(),
+        metrics: laboratory.metrics.clone(),
     }
 }
 
@@ -437,6 +422,8 @@ fn plan(space: Space, settings: &StudySettings) -> Result<TunePlan, SearchError>
         budget: Budget { runs: settings.runs, seconds: settings.seconds },
         margin: settings.margin,
         seed: settings.seed,
+        several: settings.objectives.len() > 1,
+        tie_break: settings.tie_break.is_some(),
         ..TunePlan::new(space)
     })
 }
@@ -481,3 +468,6 @@ fn check_settings(study: &Study, new: &NewStudy, file: &str) -> Result<(), Study
     let (name, file) = (study.name.clone(), file.to_string());
     Err(StudyError::Settings { name, file, differences: differences.join(", ") })
 }
+
+#[cfg(test)]
+mod tests;

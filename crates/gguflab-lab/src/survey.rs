@@ -244,6 +244,8 @@ fn run(study: &OpenStudy, trial: &Trial, knobs: &[Turned], others: &[&Objective]
     let also = |objective: &&Objective| {
         objective.value(&trial.repetitions, &study.settings.workload).filter(|_| measured)
     };
+    let violation = study.violation(trial);
+    let cause = || ending.map(|ending| ending.cause.clone()).unwrap_or_default();
     let level = |knob: &Turned| level(&study.plan.space, &trial.configuration, knob);
     Run {
         number: trial.number,
@@ -251,8 +253,8 @@ fn run(study: &OpenStudy, trial: &Trial, knobs: &[Turned], others: &[&Objective]
         levels: knobs.iter().map(level).collect(),
         purpose: trial.purpose,
         outcome: ending.map(|ending| ending.outcome),
-        cause: ending.map(|ending| ending.cause.clone()).unwrap_or_default(),
-        value: study.value(trial),
+        cause: violation.as_ref().map_or_else(cause, |violation| violation.words.clone()),
+        value: study.value(trial).filter(|_| violation.is_none()),
         also: others.iter().map(also).collect(),
     }
 }

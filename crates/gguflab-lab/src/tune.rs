@@ -1,11 +1,12 @@
 //! Finds a better configuration for a machine and a workload, and proves it.
 
 use crate::laboratory::Laboratory;
+use crate::requirement::violation;
 use crate::run::{Recorder, is_complete, run, without_samples};
 use crate::study::{OpenStudy, StudyError, TuneRequest, open_study};
 use gguflab_engine::Stop;
 use gguflab_search::tuning::{PlannedVisit, dry_run, next, stage};
-use gguflab_search::{Conclusion, Part, Progress, Pruner, Stage, Step};
+use gguflab_search::{Conclusion, Part, Progress, Pruner, Stage, Step, Violation};
 use gguflab_store::{NewTrial, Store, StoreError, TrialHandle};
 use gguflab_types::event::{Level, Phase};
 use gguflab_types::{Configuration, Ending, Outcome, Purpose, Repetition, Trial};
@@ -30,8 +31,37 @@ pub trait TuneWatcher {
     fn phase(&mut self, _phase: Phase) {}
     /// The engine said something.
     fn line(&mut self, _level: Level, _text: &str) {}
-    /// It ended, with its objective in its own unit if it was measured.
-    fn finished(&mut self, _number: u32, _ending: &Ending, _value: Option<f64>, _seconds: f64) {}
+    /// It ended.
+    fn finished(&mut self, _number: u32, _ending: &Ending, _found: &Found, _seconds: f64) {}
+}
+
+/// What a trial that has ended comes to; all of it only where it was measured.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Found {
+    /// The raced objective in its own unit.
+    pub value: Option<f64>,
+    /// All objectives in their own units, where all of them were measured.
+    pub values: Option<Vec<f64>>,
+    /// By how much it misses each requirement (0 and below: it does not), where there are some and all were measured.
+    pub misses: Option<Vec<f64>>,
+    /// How it misses what is required.
+    pub violation: Option<Violation>,
+}
+
+impl Found {
+    fn of(study: &OpenStudy, ending: &Ending, repetitions: &[Repetition]) -> Found {
+        if ending.outcome != Outcome::Measured {
+            return Found::default();
+        }
+        let workload = &study.settings.workload;
+        let misses = study.requirements.iter().map(|one| one.miss(repetitions, workload));
+        Found {
+            value: study.objective.value(repetitions, workload),
+            values: study.values_of(repetitions),
+            misses: misses.collect::<Option<Vec<f64>>>().filter(|misses| !misses.is_empty()),
+            violation: violation(&study.requirements, repetitions, workload),
+        }
+    }
 }
 
 /// How a tune came out.
@@ -202,12 +232,13 @@ fn one_trial(
     if ending.outcome == Outcome::Measured && !is_complete(&repetitions, job.workload.requests.len()) {
         ending = without_samples();
     }
-    let measured = ending.outcome == Outcome::Measured;
-    let value = study.objective.value(&repetitions, &study.settings.workload).filter(|_| measured);
     store.append_log(handle, &log)?;
-    let values = value.map(|value| [value]);
-    store.finish_trial(handle, &ending, values.as_ref().map(|values| &values[..]), seconds)?;
-    watcher.finished(handle.number(), &ending, value, seconds);
+    let found = Found::of(study, &ending, &repetitions);
+    if let Some(misses) = &found.misses {
+        store.set_constraints(handle, misses)?;
+    }
+    store.finish_trial(handle, &ending, found.values.as_deref(), seconds)?;
+    watcher.finished(handle.number(), &ending, &found, seconds);
     Ok(())
 }
 
@@ -238,8 +269,11 @@ impl<'a> Judge<'a> {
         self.seen += 1;
         let quiet = |one: &&Repetition| one.request.is_some() && one.noisy.is_none();
         self.step = u32::try_from(repetitions.iter().filter(quiet).count()).unwrap_or(u32::MAX);
-        self.parts = objective.parts(repetitions, workload);
-        self.value = objective.value(repetitions, workload);
+        // With several objectives, what is worse in one may be better in another: only time can cut it.
+        if self.study.objectives.len() == 1 {
+            self.parts = objective.parts(repetitions, workload);
+            self.value = objective.value(repetitions, workload);
+        }
     }
 
     fn reason(&mut self, elapsed: f64) -> Option<String> {

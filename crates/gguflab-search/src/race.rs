@@ -32,6 +32,8 @@ pub struct RaceSettings {
     pub affordable: usize,
     /// Relative difference that does not matter, such as 0.01.
     pub margin: f64,
+    /// Whether [`Visit::second`] breaks ties.
+    pub tie_break: bool,
     /// Chooses the order within the rounds.
     pub seed: u64,
 }
@@ -50,7 +52,8 @@ pub enum RaceStep {
 /// How a race came out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RaceResult {
-    /// The configuration to use: the leader when it is better than the baseline, else the baseline.
+    /// The configuration to use: the leader when it is better than the baseline, else the baseline; or another one that
+    /// is tied with it and better in the second objective.
     pub winner: Configuration,
     /// The best of the contenders; `None` when all of them failed.
     pub leader: Option<Configuration>,
@@ -61,6 +64,9 @@ pub struct RaceResult {
     pub difference: Option<Estimate>,
     /// The contender behind the leader, and whether the two could be told apart.
     pub second: Option<Rival>,
+    /// How the second objective broke a tie, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tie_break: Option<TieBreak>,
     /// Contenders that could not be told apart from the leader, the second included.
     pub tied: Vec<Configuration>,
     /// The baseline and all contenders, best first; those that dropped out later stand before those that dropped
@@ -80,6 +86,15 @@ impl RaceResult {
     pub fn tie(&self) -> bool {
         matches!(self.verdict, Verdict::Indistinguishable | Verdict::Undecided)
     }
+}
+
+/// A tie that the second objective broke.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TieBreak {
+    /// The configuration that the winner was tied with: the baseline, or the leader.
+    pub over: Configuration,
+    /// Relative difference of the winner to it in the second objective, as a cost.
+    pub difference: Estimate,
 }
 
 /// The contender behind the leader.
@@ -123,7 +138,7 @@ pub struct Dropped {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DropReason {
-    /// It failed.
+    /// It failed; or it was measured and misses what is required.
     Failed(Outcome),
     /// Its interval lies wholly on the worse side of the leader or of the baseline.
     ClearlyWorse,

@@ -9,7 +9,7 @@ use crate::error::SearchError;
 use crate::race::{self, RaceResult, RaceSettings, RaceStep};
 use crate::sampler::{self, Proposal, SAMPLERS, SamplerRow};
 use crate::space::{Forecaster, Space};
-use crate::visit::{Seen, Visit, commonest_failure};
+use crate::visit::{Seen, Visit, commonest_failure, nearest_miss};
 use gguflab_types::{Configuration, Outcome, Purpose};
 use ledger::Ledger;
 use serde::Serialize;
@@ -65,6 +65,10 @@ pub struct TunePlan {
     pub finalists: usize,
     /// Relative difference that does not matter.
     pub margin: f64,
+    /// Whether there are several objectives, and a front is looked for: the first one is raced.
+    pub several: bool,
+    /// Whether a second objective breaks ties.
+    pub tie_break: bool,
     /// Chooses every random order.
     pub seed: u64,
 }
@@ -98,6 +102,17 @@ pub enum Conclusion {
         winner: Configuration,
         /// Why there was no race, in words.
         reason: String,
+    },
+    /// Something ran, and all of it misses what is required.
+    AllMiss {
+        /// The configuration that comes nearest.
+        nearest: Configuration,
+        /// How it misses, in words.
+        miss: String,
+        /// How many visits miss.
+        count: usize,
+        /// Visits in all.
+        visits: usize,
     },
     /// Nothing ran.
     AllFailed {
@@ -145,6 +160,8 @@ impl TunePlan {
             race_share: 0.4,
             finalists: 4,
             margin: 0.01,
+            several: false,
+            tie_break: false,
             seed: 0,
         }
     }
@@ -187,7 +204,10 @@ impl TunePlan {
     /// fewer runs than there are steps along all knobs (`docs/design/search.md` has the figures).
     fn is_small(&self) -> bool {
         let steps: usize = self.space.dimensions().iter().map(|one| one.values.len() - 1).sum();
-        self.space.facts().gpus == 0 && self.space.count().is_some() && self.search_runs() < steps
+        !self.several
+            && self.space.facts().gpus == 0
+            && self.space.count().is_some()
+            && self.search_runs() < steps
     }
 
     /// Visits of the baseline.
@@ -333,7 +353,7 @@ fn race_step(plan: &TunePlan, visits: &[Visit], ledger: &Ledger, elapsed: f64) -
         }
         [] if baseline_runs => return unraced(plan.space.baseline(), "nothing else came near the baseline"),
         [] => return all_failed(visits),
-        [only] if !baseline_runs => return unraced(only, "it is the only configuration that ran"),
+        [only] if !baseline_runs => return unraced(only, alone(visits)),
         [first, ..] if ledger.race == 0 && affordable(plan, ledger, elapsed).min(room) < 2 => {
             let winner = if baseline_runs { plan.space.baseline() } else { first };
             return unraced(winner, "the budget ended before a race, so nothing was proven");
@@ -347,12 +367,20 @@ fn race_step(plan: &TunePlan, visits: &[Visit], ledger: &Ledger, elapsed: f64) -
         visits: room,
         affordable: affordable(plan, ledger, elapsed),
         margin: plan.margin,
+        tie_break: plan.tie_break,
         seed: plan.seed,
     };
     match race::next(visits, &settings) {
         RaceStep::Visit(configuration, round) => Step::Visit { configuration, purpose: Purpose::Race, round },
         RaceStep::Wait => Step::Wait,
         RaceStep::Decided(result) => Step::Done(Conclusion::Raced(result)),
+    }
+}
+
+fn alone(visits: &[Visit]) -> &'static str {
+    match nearest_miss(visits) {
+        None => "it is the only configuration that ran",
+        Some(_) => "it is the only configuration that ran and misses nothing that is required",
     }
 }
 
@@ -388,6 +416,7 @@ pub fn incumbent(plan: &TunePlan, visits: &[Visit]) -> Configuration {
             visits: plan.runs(),
             affordable: usize::MAX,
             margin: plan.margin,
+            tie_break: plan.tie_break,
             seed: plan.seed,
         };
         if let Some(leader) = race::leader(visits, &settings) {
@@ -435,6 +464,10 @@ fn finalists(plan: &TunePlan, visits: &[Visit], places: usize) -> Vec<Configurat
 }
 
 fn all_failed(visits: &[Visit]) -> Step {
+    if let Some((nearest, violation, count)) = nearest_miss(visits) {
+        let (nearest, miss) = (nearest.configuration.clone(), violation.words.clone());
+        return Step::Done(Conclusion::AllMiss { nearest, miss, count, visits: visits.len() });
+    }
     let (outcome, cause, count) =
         commonest_failure(visits).unwrap_or((Outcome::Cancelled, "nothing was run".to_string(), 0));
     Step::Done(Conclusion::AllFailed { outcome, cause, count, visits: visits.len() })

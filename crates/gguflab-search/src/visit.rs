@@ -29,6 +29,25 @@ pub struct Visit {
     /// The objective as it was seen after so many repetitions, lower is better.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub steps: BTreeMap<u32, f64>,
+    /// How it misses what is required, though it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub violation: Option<Violation>,
+    /// All objectives, lower is better, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objectives: Vec<f64>,
+    /// What breaks a tie, lower is better, above 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<f64>,
+}
+
+/// How a visit misses what is required.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Violation {
+    /// In words.
+    pub words: String,
+    /// By how much, as a share of the bound: the worst of all requirements that it misses; `None` where one of them was
+    /// not measured.
+    pub excess: Option<f64>,
 }
 
 impl Visit {
@@ -46,6 +65,9 @@ impl Visit {
             cost: trial.duration.unwrap_or(0.0),
             loading: trial.repetitions.iter().map(Repetition::loading).sum(),
             steps: BTreeMap::new(),
+            violation: None,
+            objectives: Vec::new(),
+            second: None,
         }
     }
 
@@ -61,11 +83,11 @@ impl Visit {
         self.outcome == Some(Outcome::Cancelled)
     }
 
-    /// The objective, when it was measured and is a positive number.
+    /// The objective, when it was measured, is a positive number, and nothing that is required is missed: what can win.
     #[must_use]
     pub fn measured(&self) -> Option<f64> {
         let value = self.value.filter(|value| value.is_finite() && *value > 0.0)?;
-        (self.outcome == Some(Outcome::Measured)).then_some(value)
+        (self.outcome == Some(Outcome::Measured) && self.violation.is_none()).then_some(value)
     }
 
     /// What a model may learn from: the objective of a visit that was measured, or as far as it came when it was
@@ -76,10 +98,17 @@ impl Visit {
         matches!(self.outcome, Some(Outcome::Measured | Outcome::Pruned)).then_some(value)
     }
 
-    /// Whether it ended without a value, and was not merely cut because it was worse than others.
+    /// Whether it ended without a value or misses what is required, and was not merely cut because it was worse than
+    /// others.
     #[must_use]
     pub fn failed(&self) -> bool {
         !self.running() && !self.cancelled() && !self.pruned() && self.measured().is_none()
+    }
+
+    /// Whether others like it may win: it told a value, and misses nothing that is required.
+    #[must_use]
+    pub fn worthwhile(&self) -> bool {
+        self.informative().is_some() && self.violation.is_none()
     }
 
     /// Whether it was cut because it was worse than others.
@@ -132,6 +161,14 @@ impl<'visits> Seen<'visits> {
         let values: Vec<f64> = self.of(configuration).filter_map(Visit::measured).collect();
         gguflab_stats::median(&values)
     }
+}
+
+/// The visit that comes nearest to what is required among those that miss it; the number of those.
+pub(crate) fn nearest_miss(visits: &[Visit]) -> Option<(&Visit, &Violation, usize)> {
+    let missing = || visits.iter().filter_map(|visit| Some((visit, visit.violation.as_ref()?)));
+    let excess = |violation: &Violation| violation.excess.unwrap_or(f64::INFINITY);
+    let nearest = missing().min_by(|one, other| excess(one.1).total_cmp(&excess(other.1)));
+    nearest.map(|(visit, violation)| (visit, violation, missing().count()))
 }
 
 /// The commonest failure among visits: outcome, a cause, how many.

@@ -11,6 +11,7 @@ pub mod importance;
 pub mod location;
 pub mod noise;
 pub mod paired;
+pub mod pareto;
 pub mod quantile;
 pub mod special;
 

@@ -36,6 +36,7 @@
 mod adopt;
 mod attribute;
 mod cache;
+mod constraint;
 mod distribution;
 mod error;
 mod foreign;

@@ -208,10 +208,18 @@ pub(crate) struct Tune {
     /// List what would be run, without running it
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// What to make better (see `gguflab list objectives`) [default: time, prefill for the workload `logits`, or
-    /// what a study of Optuna says]
-    #[arg(long, value_name = "NAME")]
+    /// What to make better (see `gguflab list objectives`); several, separated by commas, give a front of which the
+    /// workload's time chooses the winner [default: time, prefill for the workload `logits`, or what a study of Optuna
+    /// says]
+    #[arg(long, value_name = "NAMES")]
     pub(crate) objective: Option<String>,
+    /// What decides where --objective ends in a tie (see `gguflab list objectives`)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tie_break: Option<String>,
+    /// Bound on any figure, such as memory<12GiB, first-token<300ms or decode>=20: what misses it cannot win; may be
+    /// given several times
+    #[arg(long, value_name = "FIGURE<BOUND")]
+    pub(crate) require: Vec<String>,
     /// Setting of the configuration to beat, KNOB=VALUE; may be given several times; or a whole command line of
     /// llama-server or llama-bench in quotes
     #[arg(long, value_name = "KNOB=VALUE")]

@@ -4,10 +4,12 @@ use crate::cli::{EngineArguments, LimitArguments, WorkloadArguments};
 use crate::exit::{FileError, UsageError};
 use crate::places;
 use anyhow::Result;
-use gguflab_lab::{EngineSpecification, Items, PRUNERS, PrunerRow, objective};
+use gguflab_lab::{EngineSpecification, Items, Objective, PRUNERS, PrunerRow, Requirement, objective};
 use gguflab_types::knob::{self, ENVIRONMENT};
 use gguflab_types::workload::{self, LOGITS, WORKLOADS};
-use gguflab_types::{Configuration, Deadlines, PromptKind, Protocol, Request, Value, Workload};
+use gguflab_types::{
+    Configuration, Deadlines, DeclaredMetric, PromptKind, Protocol, Request, Value, Workload,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -209,22 +211,60 @@ pub(crate) fn configuration(pairs: &[String]) -> Result<Configuration> {
     Ok(made)
 }
 
-/// The pruner of this name.
-pub(crate) fn pruner(name: &str) -> Result<&'static PrunerRow> {
-    PRUNERS.iter().find(|row| row.name == name).map_or_else(
-        || {
+/// The pruner of this name, if it goes with the objectives.
+pub(crate) fn pruner(name: &str, objectives: &[&Objective]) -> Result<&'static PrunerRow> {
+    match PRUNERS.iter().find(|row| row.name == name) {
+        Some(row) if objectives.len() > 1 && !matches!(name, "auto" | "none") => {
+            refuse(format!("--pruner {} compares one objective: with several take auto or none", row.name))
+        }
+        Some(row) => Ok(row),
+        None => {
             let names: Vec<&str> = PRUNERS.iter().map(|row| row.name).collect();
             refuse(format!("no pruner `{name}`: there are {}", names.join(", ")))
-        },
-        Ok,
-    )
+        }
+    }
 }
 
-/// The objective of this name.
-pub(crate) fn objective(name: &str) -> Result<&'static objective::Objective> {
-    objective::find(name).map_or_else(
+/// What a tune makes better: names separated by commas.
+pub(crate) fn objectives(names: &str, declared: &[DeclaredMetric]) -> Result<Vec<&'static Objective>> {
+    let found: Vec<&'static Objective> =
+        names.split(',').map(|name| objective(name.trim(), declared)).collect::<Result<_>>()?;
+    let twice = |(place, one): (usize, &&'static Objective)| {
+        found[..place].iter().any(|other| other.name == one.name).then_some(one.name)
+    };
+    match found.iter().enumerate().find_map(twice) {
+        Some(name) => refuse(format!("--objective {names}: `{name}` is there twice")),
+        None => Ok(found),
+    }
+}
+
+/// What breaks a tie.
+pub(crate) fn tie_break(
+    name: Option<&str>,
+    objectives: &[&Objective],
+    declared: &[DeclaredMetric],
+) -> Result<Option<&'static Objective>> {
+    let Some(name) = name else { return Ok(None) };
+    match objectives {
+        [only] if only.name == name => {
+            refuse(format!("--tie-break {name}: that is the objective itself; take another one"))
+        }
+        _ => objective(name, declared).map(Some),
+    }
+}
+
+/// What a configuration has to keep to.
+pub(crate) fn requirements(texts: &[String], declared: &[DeclaredMetric]) -> Result<Vec<Requirement>> {
+    let parsed = texts.iter().map(|text| Requirement::parse(text, declared));
+    parsed.map(|one| one.or_else(|error| refuse(format!("--require: {error}")))).collect()
+}
+
+/// An objective of the table, or a metric that the engine declares.
+fn objective(name: &str, declared: &[DeclaredMetric]) -> Result<&'static Objective> {
+    objective::find_among(name, declared).map_or_else(
         || {
-            let names: Vec<&str> = objective::OBJECTIVES.iter().map(|objective| objective.name).collect();
+            let names = objective::OBJECTIVES.iter().map(|objective| objective.name);
+            let names: Vec<&str> = names.chain(declared.iter().map(|metric| metric.name.as_str())).collect();
             refuse(format!("no objective `{name}`: there are {}", names.join(", ")))
         },
         Ok,

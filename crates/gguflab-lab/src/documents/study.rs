@@ -99,7 +99,7 @@ fn trial_row(study: &OpenStudy, trial: &Trial) -> Vec<Cell> {
     row.push(number(typical(trial, metric::DECODE), Unit::TokensPerSecond));
     row.push(number(typical(trial, metric::PEAK_MEMORY), Unit::Bytes));
     row.push(number(trial.duration, Unit::Seconds));
-    row.push(Cell::text(trial.ending.as_ref().map_or("", |ending| &ending.cause)));
+    row.push(Cell::text(cause(study, trial)));
     row
 }
 
@@ -107,6 +107,12 @@ fn trial_row(study: &OpenStudy, trial: &Trial) -> Vec<Cell> {
 fn typical(trial: &Trial, name: &str) -> Option<f64> {
     let values: Vec<f64> = trial.repetitions.iter().filter_map(|one| one.value(name)).collect();
     gguflab_stats::median(&values)
+}
+
+/// Why a trial ended as it did, or how it misses what is required.
+fn cause(study: &OpenStudy, trial: &Trial) -> String {
+    let ended = || trial.ending.as_ref().map(|ending| ending.cause.clone()).unwrap_or_default();
+    study.violation(trial).map_or_else(ended, |violation| violation.words)
 }
 
 pub(super) fn outcome_cell(trial: &Trial) -> Cell {
@@ -128,7 +134,7 @@ pub(super) fn outcome_cell(trial: &Trial) -> Cell {
 pub fn trial(study: &OpenStudy, trial: &Trial, log: Option<&str>) -> Document {
     let mut document = Document::new(format!("Trial {} of {}", trial.number, study.study.name));
     document.facts(subject::facts(&study.study.subject));
-    let cause = trial.ending.as_ref().map_or("", |ending| &ending.cause);
+    let cause = cause(study, trial);
     document.facts([
         ("settings", Cell::code(trial.configuration.to_string())),
         ("purpose", Cell::text(trial.purpose.name())),

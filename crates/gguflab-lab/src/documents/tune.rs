@@ -5,7 +5,7 @@ mod race;
 
 use super::study::trial_table;
 use super::words::{in_words, natural, percent};
-use super::{subject, survey};
+use super::{objectives, subject, survey};
 use crate::commands::{self, TakeAway};
 use crate::effects::Effects;
 use crate::study::OpenStudy;
@@ -48,6 +48,8 @@ pub fn document(
         document.table(race::race_table(race, study));
         document.chart(race::race_chart(race));
     }
+    objectives::front(study, trials, winner.as_ref(), &mut document);
+    objectives::requirements(study, trials, &mut document);
     let tried = Survey::of(study, trials);
     let effects = Effects::of(&tried);
     if explain {
@@ -58,6 +60,7 @@ pub fn document(
         survey::add(&tried, &effects, &mut document);
     }
     survey::failures::add(&tried, &tried.pooled(), &mut document);
+    objectives::cut(study, trials, &mut document);
     document.heading(1, "Search");
     document.facts(search_facts(study, trials));
     super::rules::describe(&mut document, &study.plan.space);
@@ -84,11 +87,24 @@ fn verdict(
         }
         Some(Conclusion::Raced(race)) => {
             document.paragraph(verdict_in_words(race, study));
+            if let Some(words) = tie_in_words(race, study) {
+                document.paragraph(words);
+            }
             Some(race.winner.clone())
         }
         Some(Conclusion::Unraced { winner, reason }) => {
             document.paragraph(format!("Use `{winner}`. There was no race: {reason}."));
             Some(winner.clone())
+        }
+        Some(Conclusion::AllMiss { nearest, miss, count, visits }) => {
+            document.warning(format!(
+                "nothing can be recommended: {count} of {visits} trials ran and miss what is required"
+            ));
+            document.paragraph(format!(
+                "The nearest is `{nearest}`: it {miss}. Loosen that requirement, widen the space with --knob, or take a \
+                 shorter workload."
+            ));
+            None
         }
         Some(Conclusion::AllFailed { outcome, cause, count, visits }) => {
             document.warning(format!(
@@ -118,21 +134,28 @@ fn verdict_in_words(race: &RaceResult, study: &OpenStudy) -> String {
     let (leader, difference) = match (&race.leader, &race.difference) {
         (Some(leader), Some(difference)) => (leader, difference),
         (Some(leader), None) if race.verdict == Verdict::Better => {
-            return format!("Use `{leader}`: {baseline} do not run, and it was the best of those that do.");
+            let missing = !study.requirements.is_empty();
+            let why = if missing { "do not run or miss what is required" } else { "do not run" };
+            return format!("Use `{leader}`: {baseline} {why}, and it was the best of those that do.");
         }
         _ => return format!("Keep {baseline}: no other configuration lasted to the end of the race."),
     };
     let amount = in_words(&natural(difference, objective.direction), "too few rounds");
+    let broken = race.tie_break.is_some();
+    let tie = if broken { format!(" with {baseline}") } else { format!(": keep {baseline}") };
     match race.verdict {
+        Verdict::Better if broken => {
+            format!("`{leader}` is better than {baseline}: {} {amount}.", objective.name)
+        }
         Verdict::Better => format!("Use `{leader}`: {} against {baseline} {amount}.", objective.name),
         Verdict::Indistinguishable => format!(
-            "A tie: keep {baseline}. The best other configuration, `{leader}`, differs in {} by {amount}, which is \
+            "A tie{tie}. The best other configuration, `{leader}`, differs in {} by {amount}, which is \
              within the margin of {}.",
             objective.name,
             percent(study.settings.margin)
         ),
         Verdict::Undecided => format!(
-            "A tie so far: keep {baseline}. The best other configuration, `{leader}`, differs in {} by {amount}; \
+            "A tie so far{tie}. The best other configuration, `{leader}`, differs in {} by {amount}; \
              the budget ended before they could be told apart.",
             objective.name
         ),
@@ -141,6 +164,21 @@ fn verdict_in_words(race: &RaceResult, study: &OpenStudy) -> String {
             objective.name
         ),
     }
+}
+
+/// How a second objective decided where the first did not, or that it did not either.
+fn tie_in_words(race: &RaceResult, study: &OpenStudy) -> Option<String> {
+    let second = study.tie_break?;
+    let (winner, name) = (&race.winner, second.name);
+    if let Some(tie) = &race.tie_break {
+        let amount = in_words(&natural(&tie.difference, second.direction), "too few rounds");
+        return Some(format!(
+            "The tie is broken by {name}: use `{winner}`, whose {name} differs from that of `{}` by {amount}.",
+            tie.over
+        ));
+    }
+    (race.tie() || !race.tied.is_empty())
+        .then(|| format!("{name} was to break a tie, and no difference in it was shown either."))
 }
 
 /// The command lines that reproduce the winner.
@@ -156,9 +194,7 @@ fn take_away(
     if let Some(note) = engine_note(study) {
         document.information(note);
     }
-    let facts = study.plan.space.facts();
-    let lossy = winner.settings().filter_map(|(name, _)| facts.knob(name)).any(|knob| knob.lossy);
-    if lossy {
+    if objectives::is_lossy(study, winner) {
         document
             .warning("the winner has settings that change what the model says; its quality was not checked");
     }
@@ -176,7 +212,7 @@ pub fn winner(conclusion: Option<&Conclusion>) -> Option<&Configuration> {
     match conclusion? {
         Conclusion::Raced(race) => Some(&race.winner),
         Conclusion::Unraced { winner, .. } => Some(winner),
-        Conclusion::AllFailed { .. } => None,
+        Conclusion::AllMiss { .. } | Conclusion::AllFailed { .. } => None,
     }
 }
 
@@ -204,13 +240,22 @@ fn engine_note(study: &OpenStudy) -> Option<String> {
     })
 }
 
+fn objectives_in_words(study: &OpenStudy) -> String {
+    let names: Vec<&str> = study.objectives.iter().map(|objective| objective.name).collect();
+    match names.len() {
+        1 => study.objective.help.to_string(),
+        _ => format!("{}; raced: {}", names.join(", "), study.objective.help),
+    }
+}
+
 fn search_facts(study: &OpenStudy, trials: &[Trial]) -> Vec<(String, Cell)> {
     let settings = &study.settings;
     let requests: Vec<String> = settings.workload.requests.iter().map(|request| request.label()).collect();
     let count = |purpose: Purpose| trials.iter().filter(|trial| trial.purpose == purpose).count() as u64;
     vec![
         ("workload".to_string(), Cell::text(format!("{}: {}", settings.workload.name, requests.join(", ")))),
-        ("objective".to_string(), Cell::text(study.objective.help)),
+        ("objective".to_string(), Cell::text(objectives_in_words(study))),
+        ("pruner".to_string(), Cell::text(&settings.pruner)),
         ("configurations".to_string(), Cell::text(study.plan.space.size().to_string())),
         ("sampler".to_string(), Cell::text(study.plan.sampler().name)),
         ("trials".to_string(), Cell::count(trials.len() as u64)),

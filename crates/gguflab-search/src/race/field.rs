@@ -1,5 +1,7 @@
 //! The state of a race, replayed from its visits round by round.
 
+mod tie;
+
 use super::{DropReason, Dropped, Finish, RaceResult, RaceSettings, RaceStep, Rival, Standing};
 use crate::order::{scramble, shuffle};
 use crate::visit::Visit;
@@ -180,11 +182,13 @@ impl<'race> Race<'race> {
         };
         let winner = leader.filter(|_| verdict == Verdict::Better).unwrap_or(BASELINE);
         let rivals = leader.map_or_else(Vec::new, |leader| self.rivals(&tally, leader, &order, field));
+        let (winner, tie_break) = self.break_tie(&tally, winner, verdict, &order, &field.dropped);
         RaceStep::Decided(Box::new(RaceResult {
             winner: self.configuration(winner).clone(),
             leader: leader.map(|leader| self.configuration(leader).clone()),
             verdict,
             difference,
+            tie_break,
             tied: rivals
                 .iter()
                 .filter(|rival| rival.verdict != Verdict::Better)

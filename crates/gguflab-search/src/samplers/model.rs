@@ -6,6 +6,7 @@
 
 use crate::order::{Permutation, scramble};
 use crate::sampler::{Proposal, Sampler, hopeless};
+use crate::several::Aim;
 use crate::space::Space;
 use crate::surrogate::acquire::log_improvement;
 use crate::surrogate::coordinates::Coordinates;
@@ -51,7 +52,7 @@ impl Sampler for Model {
         if let Some(point) = super::opening::next(space, visits, &seen) {
             return Proposal::Visit(point, Purpose::Screen, 0);
         }
-        let Some(learnt) = Learnt::new(space, visits) else {
+        let Some(learnt) = Learnt::new(space, visits, &Aim::next(visits, self.seed)) else {
             return super::first_unvisited(space, visits, self.seed, Purpose::Search);
         };
         let Some(found) = learnt.best(space, visits, &seen, self.seed) else { return nothing };
@@ -68,7 +69,7 @@ impl Sampler for Model {
 
 /// Configurations that ran, best first, with the value that is believed of each; `None` while too little was measured.
 pub(crate) fn ranking(space: &Space, visits: &[Visit]) -> Option<Vec<(f64, Configuration)>> {
-    let learnt = Learnt::new(space, visits)?;
+    let learnt = Learnt::new(space, visits, &Aim::Value)?;
     Some(learnt.ranked.into_iter().map(|(value, configuration)| (value.exp(), configuration)).collect())
 }
 
@@ -103,8 +104,8 @@ struct Learnt<'space> {
     feasible: Feasible,
     /// Configurations that ran, best first, with the logarithm of the value that is believed of each.
     ranked: Vec<(f64, Configuration)>,
-    /// Seconds of a visit beside the time that the objective measures.
-    overhead: f64,
+    /// Seconds of a visit beside the time that the objective measures; `None` where it is no time.
+    overhead: Option<f64>,
     caution: Caution,
 }
 
@@ -141,11 +142,11 @@ struct Candidate {
 
 impl<'space> Learnt<'space> {
     /// Learns from all visits but those of the race; `None` while too little was measured.
-    fn new(space: &'space Space, visits: &[Visit]) -> Option<Learnt<'space>> {
+    fn new(space: &'space Space, visits: &[Visit], aim: &Aim) -> Option<Learnt<'space>> {
         let coordinates = Coordinates::new(space);
         let axes = coordinates.axes();
         let told: Vec<&Visit> = visits.iter().filter(|visit| visit.exploratory()).collect();
-        let measured = told.iter().filter_map(|visit| Some((*visit, visit.informative()?.ln())));
+        let measured = told.iter().filter_map(|visit| Some((*visit, aim.of(visit)?)));
         let measured: Vec<(&Visit, f64)> = compressed(measured.collect());
         let data = measured.iter().map(|(visit, value)| Datum {
             place: coordinates.place(&visit.configuration),
@@ -153,7 +154,7 @@ impl<'space> Learnt<'space> {
             count: 1.0,
         });
         let data = merged(data.collect());
-        let noise = noise(visits).unwrap_or(USUAL_NOISE);
+        let noise = aim.noise(noise(visits).unwrap_or(USUAL_NOISE));
         let mut objective = Gaussian::fit(&axes, &data, noise)?;
         let ranked = rank(&measured, &data, &objective, &coordinates);
         let running: Vec<Vec<f64>> = told
@@ -177,7 +178,7 @@ impl<'space> Learnt<'space> {
         let feasible = Feasible::learn(&axes, &traces.collect::<Vec<Trace>>());
         let beside: Vec<f64> = measured.iter().map(|(visit, value)| visit.cost - value.exp()).collect();
         let caution = Caution::after(visits);
-        let overhead = gguflab_stats::median(&beside).unwrap_or(0.0).max(0.0);
+        let overhead = aim.is_value().then(|| gguflab_stats::median(&beside).unwrap_or(0.0).max(0.0));
         Some(Learnt { coordinates, objective, feasible, ranked, overhead, caution })
     }
 
@@ -246,7 +247,7 @@ impl<'space> Learnt<'space> {
 
     /// What configurations are worth, the best first; those without a chance to run are left out.
     fn weigh(&self, space: &Space, configurations: Vec<Configuration>) -> Vec<Candidate> {
-        let best = self.ranked.first().map_or(f64::INFINITY, |(value, _)| *value);
+        let best = self.ranked.first().map(|(value, _)| *value);
         let places: Vec<Vec<f64>> =
             configurations.iter().map(|configuration| self.coordinates.place(configuration)).collect();
         let forecasts = space.forecasts(&configurations);
@@ -257,7 +258,8 @@ impl<'space> Learnt<'space> {
         let mut candidates: Vec<Candidate> = rows
             .filter(|((_, chance), _)| *chance > self.caution.least_chance.ln())
             .map(|(((configuration, belief), chance), forecast)| {
-                let improvement = log_improvement(best, belief);
+                // Before anything ran that may win, whatever may win is an improvement.
+                let improvement = best.map_or(0.0, |best| log_improvement(best, belief));
                 let seconds = forecast.and_then(|one| one.seconds);
                 let worth = improvement + self.caution.exponent * chance - self.log_cost(belief, seconds);
                 Candidate { configuration, worth, gain: (improvement + chance).exp() }
@@ -269,7 +271,7 @@ impl<'space> Learnt<'space> {
 
     /// Logarithm of the seconds that a visit takes.
     fn log_cost(&self, belief: Belief, forecast: Option<f64>) -> f64 {
-        let expected = || self.overhead + belief.mean.exp();
+        let expected = || self.overhead.map_or(1.0, |overhead| overhead + belief.mean.exp());
         forecast.filter(|seconds| *seconds > 0.0).unwrap_or_else(expected).ln()
     }
 }
@@ -291,7 +293,9 @@ fn rank(
 ) -> Vec<(f64, Configuration)> {
     let mut ranked: Vec<(f64, Configuration)> = Vec::new();
     for (visit, _) in measured {
-        if ranked.iter().any(|(_, configuration)| *configuration == visit.configuration) {
+        // What was cut, or misses what is required, teaches and cannot win.
+        let listed = ranked.iter().any(|(_, configuration)| *configuration == visit.configuration);
+        if listed || visit.measured().is_none() {
             continue;
         }
         let place = coordinates.place(&visit.configuration);
@@ -306,7 +310,7 @@ fn rank(
 /// Standard deviation of the logarithm of one visit, from configurations that were visited several times.
 fn noise(visits: &[Visit]) -> Option<f64> {
     let baseline = visits.iter().filter(|visit| visit.purpose == Purpose::Baseline);
-    let logs: Vec<f64> = baseline.filter_map(Visit::measured).map(f64::ln).collect();
+    let logs: Vec<f64> = baseline.filter_map(Visit::informative).map(f64::ln).collect();
     let spread = gguflab_stats::robust_spread(&logs).filter(|_| logs.len() > 2)?;
     Some(spread.clamp(USUAL_NOISE / 4.0, USUAL_NOISE * 4.0))
 }

@@ -23,7 +23,7 @@ pub(crate) struct Trace {
     pub(crate) taken: Option<f64>,
     /// How it ended.
     pub(crate) outcome: Outcome,
-    /// Whether it told a value that a search can go by.
+    /// Whether it told a value, and one that may win.
     pub(crate) told: bool,
 }
 
@@ -31,7 +31,7 @@ impl Trace {
     /// What a visit that has ended says; `None` while it runs, and when nobody can tell (the user stopped it).
     pub(crate) fn of(visit: &Visit, place: Vec<f64>, forecast: Option<f64>) -> Option<Trace> {
         let outcome = visit.outcome.filter(|outcome| *outcome != Outcome::Cancelled)?;
-        let (taken, told) = (visit.load.filter(|load| *load > 0.0), visit.informative().is_some());
+        let (taken, told) = (visit.load.filter(|load| *load > 0.0), visit.worthwhile());
         Some(Trace { place, forecast, taken, outcome, told })
     }
 

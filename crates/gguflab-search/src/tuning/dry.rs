@@ -48,6 +48,9 @@ pub fn dry_run(plan: &TunePlan, cost_of: &dyn Fn(&Configuration) -> f64) -> Vec<
             cost: seconds,
             loading: 0.0,
             steps: std::collections::BTreeMap::new(),
+            violation: None,
+            objectives: Vec::new(),
+            second: None,
         });
     }
     planned

@@ -146,6 +146,9 @@ pub(crate) fn visit(configuration: &Configuration, purpose: Purpose, round: u32,
         cost: answer.1.unwrap_or(0.5),
         loading: 0.0,
         steps: std::collections::BTreeMap::new(),
+        violation: None,
+        objectives: Vec::new(),
+        second: None,
     }
 }
 
@@ -176,6 +179,6 @@ pub(crate) fn winner(conclusion: &Conclusion) -> &Configuration {
     match conclusion {
         Conclusion::Raced(result) => &result.winner,
         Conclusion::Unraced { winner, .. } => winner,
-        Conclusion::AllFailed { .. } => panic!("everything failed"),
+        Conclusion::AllMiss { .. } | Conclusion::AllFailed { .. } => panic!("nothing can win"),
     }
 }

@@ -3,6 +3,7 @@
 // Helpers of tests fail by panicking, like the tests themselves, and print the figures that they measure.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+mod aims;
 mod contract;
 mod machine;
 mod pruners;

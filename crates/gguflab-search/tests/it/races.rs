@@ -19,6 +19,7 @@ fn settings(contenders: usize, visits: usize, seed: u64) -> RaceSettings {
         visits,
         affordable: usize::MAX,
         margin: 0.01,
+        tie_break: false,
         seed,
     }
 }
@@ -215,4 +216,72 @@ fn a_race_that_can_pay_no_full_round_keeps_the_baseline_and_the_best() {
     assert_eq!(visits.len(), 12);
     let last: Vec<String> = visits[10..].iter().map(|visit| visit.configuration.key()).collect();
     assert!(last.contains(&"default".to_string()) && last.contains(&"threads=4".to_string()), "{last:?}");
+}
+
+/// A race where the first objective is the same for all and a second one is given.
+fn with_second(settings: &RaceSettings, first: &[f64], second: &[f64], seed: u64) -> RaceResult {
+    let (mut one, mut two) = (Disturbance::new(QUIET, seed), Disturbance::new(QUIET, seed ^ 77));
+    let mut visits: Vec<Visit> = Vec::new();
+    loop {
+        match race::next(&visits, settings) {
+            RaceStep::Visit(configuration, round) => {
+                let number = configuration.integer("threads").unwrap_or(0) as usize;
+                let answer = (Outcome::Measured, Some(one.apply(first[number])));
+                let second = Some(two.apply(second[number]));
+                visits.push(Visit { second, ..visit(&configuration, Purpose::Race, round, answer) });
+            }
+            RaceStep::Decided(result) => return *result,
+            RaceStep::Wait => panic!("nothing runs"),
+        }
+    }
+}
+
+const QUIET: Noise = Noise { white: 0.003, drift: 0.002, ramp: 0.0, outliers: 0.0 };
+
+#[test]
+fn a_second_objective_decides_where_the_first_does_not() {
+    let breaking = |contenders| RaceSettings { tie_break: true, ..settings(contenders, 24, 3) };
+    // All tied with the baseline in the first; the second contender is a fifth better in the other.
+    let tie = with_second(&breaking(3), &[1.0; 4], &[1.0, 1.0, 0.8, 0.97], 5);
+    assert_eq!((&tie.winner, tie.tie()), (&configuration(2), true), "{tie:?}");
+    let broken = tie.tie_break.unwrap();
+    assert_eq!(broken.over, Configuration::new());
+    assert!((broken.difference.value + 0.2).abs() < 0.02, "{broken:?}");
+    // Not asked for, nothing shown, or clearly worse in the first: the baseline stays.
+    let plain = with_second(&settings(3, 24, 3), &[1.0; 4], &[1.0, 1.0, 0.8, 0.97], 5);
+    let equal = with_second(&breaking(3), &[1.0; 4], &[1.0; 4], 5);
+    let worse = with_second(&breaking(3), &[1.0, 1.2, 1.1, 1.3], &[1.0, 0.5, 0.5, 0.5], 5);
+    for result in [plain, equal, worse] {
+        assert!(result.winner.is_default() && result.tie_break.is_none(), "{result:?}");
+    }
+    // Two that beat the baseline and are tied with each other.
+    let two = with_second(&breaking(2), &[1.0, 0.8, 0.8], &[1.0, 1.0, 0.7], 6);
+    let other = with_second(&breaking(2), &[1.0, 0.8, 0.8], &[1.0, 0.7, 1.0], 6);
+    assert_eq!((&two.winner, two.verdict), (&configuration(2), Verdict::Better), "{two:?}");
+    assert_eq!((&other.winner, other.verdict), (&configuration(1), Verdict::Better), "{other:?}");
+}
+
+#[test]
+fn ties_are_rarely_broken_by_noise() {
+    let noise = Noise { white: 0.012, drift: 0.01, ramp: 0.04, outliers: 0.0 };
+    let mut wrong = 0;
+    for seed in 0..300 {
+        let settings = RaceSettings { tie_break: true, ..settings(3, 16, seed) };
+        let (mut one, mut two) = (Disturbance::new(noise, seed), Disturbance::new(noise, seed ^ 0xabc));
+        let mut visits: Vec<Visit> = Vec::new();
+        let result = loop {
+            match race::next(&visits, &settings) {
+                RaceStep::Visit(configuration, round) => {
+                    let answer = (Outcome::Measured, Some(one.apply(1.0)));
+                    let second = Some(two.apply(1.0));
+                    visits.push(Visit { second, ..visit(&configuration, Purpose::Race, round, answer) });
+                }
+                RaceStep::Decided(result) => break result,
+                RaceStep::Wait => panic!("nothing runs"),
+            }
+        };
+        wrong += u32::from(result.tie_break.is_some());
+    }
+    println!("{wrong} of 300 ties broken where nothing differs");
+    assert!(wrong <= 9, "{wrong} of 300");
 }

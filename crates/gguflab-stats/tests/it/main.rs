@@ -6,6 +6,7 @@
 mod coverage;
 mod effects;
 mod formulas;
+mod fronts;
 mod hostile;
 mod oracle;
 mod simulate;

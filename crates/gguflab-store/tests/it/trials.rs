@@ -1,6 +1,6 @@
 //! Trials: nothing is changed on the way, and what has ended stays as it is.
 
-use crate::support::{begin, execute, place, repetition, run, store_with_study, visit};
+use crate::support::{begin, execute, place, repetition, run, store_with_study, texts, visit};
 use gguflab_store::{Store, StoreError};
 use gguflab_types::{Ending, Outcome, Purpose, Repetition};
 
@@ -197,4 +197,18 @@ fn a_heartbeat_keeps_a_trial_of_another_machine_alive() {
     execute(&path, "UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00.000000'");
     store.heartbeat(&trial).unwrap();
     assert_eq!(store.fail_stale_trials(study, 60.0).unwrap(), [] as [u32; 0]);
+}
+
+#[test]
+fn what_a_trial_misses_is_kept_as_optuna_keeps_it() {
+    let (_folder, path) = place();
+    let (mut store, study) = store_with_study(&path);
+    let trial = begin(&mut store, study, 4);
+    store.set_constraints(&trial, &[0.5, -2.0]).unwrap();
+    store.set_constraints(&trial, &[1.5, -2.0]).unwrap();
+    store.finish_trial(&trial, &Ending::measured(), Some(&[3.0]), 1.0).unwrap();
+    assert!(matches!(store.set_constraints(&trial, &[0.0]), Err(StoreError::NotRunning { .. })));
+    store.close().unwrap();
+    let kept = texts(&path, "SELECT value_json FROM trial_system_attributes WHERE \"key\" = 'constraints'");
+    assert_eq!(kept, ["[1.5,-2.0]"]);
 }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use gguflab_lab::documents::Detail;
 use gguflab_lab::space_file::SpaceFile;
 use gguflab_lab::study::check_request;
-use gguflab_lab::tune::{TuneWatcher, Tuned, preview, tune as search};
+use gguflab_lab::tune::{Found, TuneWatcher, Tuned, preview, tune as search};
 use gguflab_lab::{Budget, Objective, StudyError};
 use gguflab_lab::{Conclusion, Laboratory, Stage, Store, TuneRequest};
 use gguflab_report::{Cell, Column, Document, Table};
@@ -44,7 +44,7 @@ pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
     let mut store = Store::open(&path)?;
     printer.say(&format!("study `{}` in {}", request.study, path.display()));
     let stop = super::stop_on_interrupt()?;
-    let mut watcher = Watcher::new(printer, request.objective);
+    let mut watcher = Watcher::new(printer, request.raced());
     let tuned = search(&mut laboratory, &mut store, &request, &stop, &mut watcher);
     watcher.bar.finish_and_clear();
     // Closing writes everything into the one file that people copy; what is exported is read before.
@@ -78,6 +78,10 @@ fn code(tuned: &Tuned, printer: &Printer) -> ExitCode {
             printer.say("stopped; go on with the same command and --resume");
             ExitCode::from(STOPPED)
         }
+        Some(Conclusion::AllMiss { nearest, miss, .. }) => {
+            printer.error(&format!("nothing keeps to what is required; the nearest, `{nearest}`, {miss}"));
+            ExitCode::from(FAILED)
+        }
         Some(Conclusion::AllFailed { outcome, cause, .. }) => {
             printer.error(&format!("every trial failed, most as {outcome}: {cause}"));
             ExitCode::from(FAILED)
@@ -94,20 +98,23 @@ fn request(
     printer: &Printer,
 ) -> Result<TuneRequest> {
     let usual = if laboratory.workload().name == workload::LOGITS { "prefill" } else { "time" };
-    let objective = settings::objective(arguments.objective.as_deref().unwrap_or(usual))?;
+    let named = arguments.objective.as_deref().unwrap_or(usual);
+    let objectives = settings::objectives(named, &laboratory.metrics)?;
     let searched = space::space(arguments, file, variables, laboratory)?;
     let baseline = space::baseline(arguments, laboratory, printer)?;
     if !(arguments.margin.is_finite() && (0.0..1.0).contains(&arguments.margin)) {
         return settings::refuse(format!("--margin {}: write a fraction from 0 to 1", arguments.margin));
     }
     Ok(TuneRequest {
-        study: arguments.study.clone().unwrap_or_else(|| study_name(laboratory, objective)),
+        study: arguments.study.clone().unwrap_or_else(|| study_name(laboratory, &objectives)),
         space: searched,
         baseline,
-        objective,
         objective_given: arguments.objective.is_some(),
+        tie_break: settings::tie_break(arguments.tie_break.as_deref(), &objectives, &laboratory.metrics)?,
+        requirements: settings::requirements(&arguments.require, &laboratory.metrics)?,
+        pruner: settings::pruner(&arguments.pruner, &objectives)?,
+        objectives,
         sampler: arguments.sampler.clone(),
-        pruner: settings::pruner(&arguments.pruner)?,
         budget: Budget { runs: arguments.budget_runs, seconds: arguments.budget_time },
         margin: arguments.margin,
         seed: arguments.workload.seed,
@@ -119,14 +126,16 @@ fn request(
 }
 
 /// A name that is the same for the same job, and needs no quotes in a shell.
-fn study_name(laboratory: &Laboratory, objective: &Objective) -> String {
+fn study_name(laboratory: &Laboratory, objectives: &[&Objective]) -> String {
+    let objectives: Vec<&str> = objectives.iter().map(|objective| objective.name).collect();
     let subject = &laboratory.subject;
     let fingerprint: String =
         subject.model.fingerprint.rsplit(':').next().unwrap_or_default().chars().take(8).collect();
     let model = subject.model.file.trim_end_matches(".gguf");
     let model = if model.is_empty() { &subject.model.name } else { model };
     let (engine, workload) = (&subject.engine.kind, &laboratory.workload().name);
-    format!("{model}-{fingerprint}-{engine}-{workload}-{}", objective.name).replace(char::is_whitespace, "-")
+    format!("{model}-{fingerprint}-{engine}-{workload}-{}", objectives.join("+"))
+        .replace(char::is_whitespace, "-")
 }
 
 fn dry_run(laboratory: &Laboratory, request: &TuneRequest, printer: &Printer) -> Result<ExitCode> {
@@ -220,10 +229,13 @@ impl TuneWatcher for Watcher<'_> {
         }
     }
 
-    fn finished(&mut self, _number: u32, ending: &Ending, value: Option<f64>, seconds: f64) {
-        let result = match (ending.outcome, value) {
+    fn finished(&mut self, _number: u32, ending: &Ending, found: &Found, seconds: f64) {
+        let result = match (ending.outcome, found.value) {
             (Outcome::Measured, Some(value)) => {
-                let mark = self.note_best(value);
+                let mark = match &found.violation {
+                    Some(violation) => format!(", {}", violation.words),
+                    None => self.note_best(value).to_string(),
+                };
                 format!("{}{mark}", gguflab_report::format::number(value, self.objective.unit))
             }
             (outcome, _) => format!("{outcome}: {}", ending.cause),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // clippy exempts only the test functions
 
+mod aims;
 mod bad_input;
 mod bench;
 #[cfg(unix)]

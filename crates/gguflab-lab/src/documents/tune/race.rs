@@ -6,7 +6,7 @@ use gguflab_report::chart::{Axis, ChartKind, Reference, Row};
 use gguflab_report::document::Tone;
 use gguflab_report::{Cell, Chart, Column, Table};
 use gguflab_search::race::{DropReason, Finish, RaceResult, Standing};
-use gguflab_types::{Direction, Unit};
+use gguflab_types::{Direction, Outcome, Unit};
 
 pub(super) fn race_in_words(race: &RaceResult, study: &OpenStudy) -> String {
     let finish = match race.finish {
@@ -58,6 +58,7 @@ fn standing_cell(standing: &Standing, race: &RaceResult) -> Cell {
     let reason = standing.dropped.map(|dropped| dropped.reason);
     let (text, tone) = match reason {
         _ if standing.configuration == race.winner => ("winner", Tone::Good),
+        Some(DropReason::Failed(Outcome::Measured)) => ("misses what is required", Tone::Bad),
         Some(DropReason::Failed(_)) => ("failed", Tone::Bad),
         Some(DropReason::ClearlyWorse) => ("clearly worse", Tone::Bad),
         Some(DropReason::Halved) => ("out at halving", Tone::Neutral),
