@@ -104,7 +104,7 @@ fn front_table(
             one if *one == study.settings.baseline => {
                 Cell::status(format!("baseline{beaten}"), Tone::Neutral)
             }
-            _ => Cell::missing(""),
+            _ => Cell::text(""),
         };
         let values = study.objectives.iter().zip(&tried.values);
         let figures = values.map(|(objective, value)| Cell::number(*value, objective.unit));

@@ -215,3 +215,23 @@ fn studies_are_copied_merged_written_renamed_and_deleted() {
     place.check("study list --store {}/a.db", 0, "time ↓");
     assert_eq!(place.trials("a.db", "s").len(), one);
 }
+
+const AIMS: &str = r#"
+study = optuna.load_study(study_name=name, storage=storage)
+measured = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+feasible = [trial for trial in measured if all(miss <= 0 for miss in trial.system_attrs["constraints"])]
+assert 0 < len(feasible) < len(measured), (len(feasible), len(measured))
+best = study.best_trials
+assert best and all(trial in feasible and len(trial.values) == 2 for trial in best)
+print(study.metric_names, [direction.name for direction in study.directions])
+"#;
+
+#[test]
+fn real_optuna_reads_a_front_and_what_misses_a_requirement() {
+    let Some(interpreter) = given("GGUFLAB_PYTHON") else { return };
+    let place = Place::new();
+    let tune = "tune --engine simulated=gpu --store {}/o.db -q --study ours --objective decode,memory --require memory<9GiB";
+    place.check(tune, 0, "Front");
+    let said = place.python(&interpreter, AIMS, "ours");
+    assert_eq!(said, "['decode', 'memory'] ['MAXIMIZE', 'MINIMIZE']");
+}
