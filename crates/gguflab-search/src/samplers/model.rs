@@ -76,7 +76,7 @@ pub(crate) fn ranking(space: &Space, visits: &[Visit]) -> Option<Vec<(f64, Confi
 /// The finalists: the best of those that ran, each with its knobs back at the baseline's values wherever the model expects
 /// nothing of the change. A setting that does nothing is not recommended because it was there when luck struck.
 pub(crate) fn finalists(space: &Space, visits: &[Visit]) -> Option<Vec<(f64, Configuration)>> {
-    let learnt = Learnt::new(space, visits)?;
+    let learnt = Learnt::new(space, visits, &Aim::Value)?;
     let mut simple: Vec<(f64, Configuration)> = Vec::new();
     for (_, configuration) in learnt.ranked.iter().take(MOST_FINALISTS) {
         let (value, made) = learnt.simplest(space, configuration);
