@@ -458,7 +458,8 @@ fn finalists(plan: &TunePlan, visits: &[Visit], places: usize) -> Vec<Configurat
     let bar = of_baseline.map_or(f64::INFINITY, |(value, _)| value * HOPE);
     let modelled = plan.sampler().name == MODEL;
     let simple = modelled.then(|| crate::samplers::model::finalists(&plan.space, visits)).flatten();
-    let ranked = simple.unwrap_or(visited);
+    // Where nothing is expected of any change, the race is to say so, not the model.
+    let ranked = simple.filter(|simple| simple.iter().any(|(_, one)| one != baseline)).unwrap_or(visited);
     let others = ranked.iter().filter(|(value, configuration)| *value <= bar && configuration != baseline);
     others.take(places).map(|(_, configuration)| configuration.clone()).collect()
 }
