@@ -452,12 +452,15 @@ fn ranking(plan: &TunePlan, visits: &[Visit]) -> Vec<(f64, Configuration)> {
 
 /// The best configurations besides the baseline by what the search saw of them.
 fn finalists(plan: &TunePlan, visits: &[Visit], places: usize) -> Vec<Configuration> {
-    let visited = ranking(plan, visits);
     let baseline = plan.space.baseline();
+    let modelled = plan.sampler().name == MODEL;
+    let found = modelled.then(|| crate::samplers::model::finalists(&plan.space, visits)).flatten();
+    let (visited, simple) = match found {
+        Some((visited, simple)) => (visited, Some(simple)),
+        None => (ranking(plan, visits), None),
+    };
     let of_baseline = visited.iter().find(|(_, configuration)| configuration == baseline);
     let bar = of_baseline.map_or(f64::INFINITY, |(value, _)| value * HOPE);
-    let modelled = plan.sampler().name == MODEL;
-    let simple = modelled.then(|| crate::samplers::model::finalists(&plan.space, visits)).flatten();
     // Where nothing is expected of any change, the race is to say so, not the model.
     let ranked = simple.filter(|simple| simple.iter().any(|(_, one)| one != baseline)).unwrap_or(visited);
     let others = ranked.iter().filter(|(value, configuration)| *value <= bar && configuration != baseline);

@@ -67,17 +67,21 @@ impl Sampler for Model {
     }
 }
 
-/// Configurations that ran, best first, with the value that is believed of each; `None` while too little was measured.
-pub(crate) fn ranking(space: &Space, visits: &[Visit]) -> Option<Vec<(f64, Configuration)>> {
+/// Configurations with the value that is believed of each, best first.
+pub(crate) type Ranked = Vec<(f64, Configuration)>;
+
+/// Configurations that ran; `None` while too little was measured.
+pub(crate) fn ranking(space: &Space, visits: &[Visit]) -> Option<Ranked> {
     let learnt = Learnt::new(space, visits, &Aim::Value)?;
     Some(learnt.ranked.into_iter().map(|(value, configuration)| (value.exp(), configuration)).collect())
 }
 
-/// The finalists: the best of those that ran, each with its knobs back at the baseline's values wherever the model expects
-/// nothing of the change. A setting that does nothing is not recommended because it was there when luck struck.
-pub(crate) fn finalists(space: &Space, visits: &[Visit]) -> Option<Vec<(f64, Configuration)>> {
+/// What is believed of the configurations that ran, and the finalists among them, both best first. A finalist has its
+/// knobs back at the baseline's values wherever the model expects nothing of the change: a setting that does nothing is not
+/// recommended because it was there when luck struck.
+pub(crate) fn finalists(space: &Space, visits: &[Visit]) -> Option<(Ranked, Ranked)> {
     let learnt = Learnt::new(space, visits, &Aim::Value)?;
-    let mut simple: Vec<(f64, Configuration)> = Vec::new();
+    let mut simple: Ranked = Vec::new();
     for (_, configuration) in learnt.ranked.iter().take(MOST_FINALISTS) {
         let (value, made) = learnt.simplest(space, configuration);
         if simple.iter().all(|(_, other)| *other != made) {
@@ -85,7 +89,8 @@ pub(crate) fn finalists(space: &Space, visits: &[Visit]) -> Option<Vec<(f64, Con
         }
     }
     simple.sort_by(|one, other| one.0.total_cmp(&other.0));
-    Some(simple)
+    let visited = learnt.ranked.into_iter().map(|(value, configuration)| (value.exp(), configuration));
+    Some((visited.collect(), simple))
 }
 
 /// How many proposals in a row promised little: a search visit's round is that number.

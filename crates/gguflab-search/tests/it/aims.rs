@@ -49,15 +49,8 @@ fn what_misses_a_requirement_is_kept_and_never_wins() {
             let (conclusion, visits) = run(&plan, seed, limit);
             let chosen = winner(&conclusion);
             assert!(threads(&plan, chosen) <= 5.0, "{sampler} {seed}: {chosen}");
-            // A finalist may be a simpler neighbour that was never visited; what was seen to miss is none.
-            let raced = |one: &Configuration| {
-                visits.iter().any(|visit| visit.purpose == Purpose::Race && visit.configuration == *one)
-            };
-            let mut seen = visits.iter().filter(|visit| visit.purpose != Purpose::Race);
-            assert!(
-                seen.all(|visit| visit.violation.is_none() || !raced(&visit.configuration)),
-                "{sampler}: a finalist misses"
-            );
+            let raced = visits.iter().filter(|visit| visit.purpose == Purpose::Race);
+            assert!(raced.clone().all(|visit| visit.violation.is_none()), "{sampler}: a finalist misses");
             let searched: Vec<&Visit> =
                 visits.iter().filter(|visit| visit.purpose == Purpose::Search).collect();
             missing += searched.iter().filter(|visit| visit.violation.is_some()).count();
