@@ -8,12 +8,16 @@ pub mod blocks;
 pub mod estimate;
 pub mod groups;
 pub mod importance;
+mod least_squares;
 pub mod location;
 pub mod noise;
 pub mod paired;
 pub mod pareto;
 pub mod quantile;
+pub mod sequential;
+pub mod simulation;
 pub mod special;
+pub mod unpaired;
 
 pub use additive::{Additive, Observation, additive};
 pub use blocks::{Cell, Residual, pooled_difference, residual};
@@ -24,6 +28,8 @@ pub use location::{location, mean, mean_interval, median, median_interval, posit
 pub use noise::{outliers, robust_spread};
 pub use paired::{Comparison, Verdict, compare, hodges_lehmann, judge, log_ratios, relative, sign_flip};
 pub use quantile::{Percentile, effective_size, percentile, samples_needed};
+pub use sequential::{Arm, Block, Design, Gate, Look, Run, Sequence};
+pub use unpaired::{Summary, welch};
 
 /// The confidence of intervals unless something else is asked for.
 pub const CONFIDENCE: f64 = 0.95;

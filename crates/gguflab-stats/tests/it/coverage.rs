@@ -3,7 +3,8 @@
 use crate::simulate::{autoregressive, coverage, normals};
 use gguflab_stats::special::normal_quantile;
 use gguflab_stats::{
-    Cell, hodges_lehmann, location, mean_interval, percentile, pooled_difference, residual, sign_flip,
+    Cell, Summary, hodges_lehmann, location, mean, mean_interval, percentile, pooled_difference, residual,
+    sign_flip, welch,
 };
 
 const RUNS: u64 = 4000;
@@ -53,6 +54,37 @@ fn paired_intervals_cover_and_the_exact_test_keeps_its_level() {
     }
     let alarms = 1.0 - coverage(RUNS, |generator| sign_flip(&normals(generator, 8)).unwrap() > 0.05);
     assert!(alarms <= 0.06, "false alarms of the sign-flip test: {alarms}");
+}
+
+#[test]
+fn unpaired_intervals_cover_with_unequal_spread_and_from_moments() {
+    for (ours, theirs) in [(5, 5), (4, 12), (30, 10)] {
+        let draw = |generator: &mut _, count, spread: f64| -> Vec<f64> {
+            normals(generator, count).iter().map(|z| 100.0 * (spread * z).exp()).collect()
+        };
+        let mut moments = 0_u32;
+        let share = coverage(RUNS, |generator| {
+            let (one, other) = (draw(generator, ours, 0.08), draw(generator, theirs, 0.03));
+            let kept = |values: &[f64]| {
+                let deviation = variance(values).sqrt();
+                Summary::of_moments(mean(values).unwrap(), deviation, values.len()).unwrap()
+            };
+            let rough = welch(&kept(&one), &kept(&other), 0.95);
+            moments += u32::from(rough.interval.unwrap().contains(0.0));
+            let found = welch(&Summary::of(&one).unwrap(), &Summary::of(&other).unwrap(), 0.95);
+            found.interval.unwrap().contains(0.0)
+        });
+        covers(share, 0.935, &format!("unpaired {ours} and {theirs}"));
+        covers(f64::from(moments) / RUNS as f64, 0.93, &format!("moments of {ours} and {theirs}"));
+    }
+    assert_eq!(Summary::of_moments(0.0, 1.0, 5), None);
+    let single = welch(&Summary::of(&[9.0]).unwrap(), &Summary::of(&[10.0, 10.0]).unwrap(), 0.95);
+    assert!((single.value + 0.1).abs() < 1e-12 && single.interval.is_none());
+}
+
+fn variance(values: &[f64]) -> f64 {
+    let centre = mean(values).unwrap_or_default();
+    values.iter().map(|value| (value - centre).powi(2)).sum::<f64>() / (values.len() - 1) as f64
 }
 
 #[test]

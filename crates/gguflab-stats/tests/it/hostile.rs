@@ -2,9 +2,10 @@
 
 use crate::simulate::generator;
 use gguflab_stats::{
-    Cell, compare, effective_size, hodges_lehmann, location, median, outliers, percentile, pooled_difference,
-    residual, robust_spread, sign_flip, special,
+    Arm, Block, Cell, Design, Run, Sequence, Summary, compare, effective_size, hodges_lehmann, location,
+    median, outliers, percentile, pooled_difference, residual, robust_spread, sign_flip, special, welch,
 };
+use gguflab_types::Direction;
 use rand::RngExt;
 
 const ODD: [f64; 12] = [
@@ -37,6 +38,7 @@ fn empty_input_gives_nothing() {
 #[test]
 fn odd_numbers_do_no_harm() {
     let mut generator = generator(7);
+    let sequence = Sequence::new(Design::GATE).unwrap();
     for _ in 0..3000 {
         let mut draw = |most: usize| -> Vec<f64> {
             let count = generator.random_range(0..most);
@@ -57,6 +59,19 @@ fn odd_numbers_do_no_harm() {
             .enumerate()
             .map(|(index, value)| Cell { block: index / 3, treatment: index % 3, value: *value })
             .collect();
+        let runs = one.iter().zip(other.iter().chain([&0.5])).map(|(value, covariate)| Run {
+            arm: if value > covariate { Arm::Candidate } else { Arm::Reference },
+            value: *value,
+            covariates: vec![*covariate],
+        });
+        let runs: Vec<Run> = runs.collect();
+        let blocks: Vec<Block> = runs.chunks(4).map(|runs| Block { runs: runs.to_vec() }).collect();
+        if let Some(look) = sequence.look(&blocks) {
+            let _ = (look.gate(0.1, Direction::Lower), look.verdict(0.1, Direction::Neutral));
+        }
+        if let (Some(one), Some(other)) = (Summary::of(&one), Summary::of(&other)) {
+            let _ = welch(&one, &other, 0.95);
+        }
         let _ = pooled_difference(&cells, residual(&cells), (1, 0), 0.95, 2);
     }
 }

@@ -9,4 +9,5 @@ mod formulas;
 mod fronts;
 mod hostile;
 mod oracle;
+mod sequential;
 mod simulate;
