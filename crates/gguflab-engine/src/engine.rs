@@ -3,8 +3,10 @@
 use crate::engines;
 use gguflab_types::machine::{Device, Machine};
 use gguflab_types::metric::DeclaredMetric;
+use gguflab_types::operation::Anatomy;
+use gguflab_types::outputs::Reading;
 use gguflab_types::{
-    Configuration, Declared, Ending, EngineIdentity, Event, Forecast, Job, ModelIdentity, Workload,
+    Configuration, Declared, Ending, EngineIdentity, Event, Forecast, Job, ModelIdentity, Outcome, Workload,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -57,6 +59,33 @@ pub trait Engine {
     /// Runs one trial, telling events to `sink` as they happen. Returns early, `Cancelled`, when `stop` is set,
     /// and with the ending that the sink gives when it says [`Control::End`].
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending;
+
+    /// Reads fixed tokens with the model and the configuration of a job and writes their logits to `file`, in the form
+    /// of [`gguflab_types::outputs::Head`]. Ends with `Measured` only when the file is whole, and with `Rejected` where
+    /// the engine shows no logits. The workload of the job says how much room is needed.
+    fn read(
+        &mut self,
+        _job: &Job,
+        _reading: &Reading,
+        _file: &Path,
+        _stop: &Stop,
+        _sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Ending {
+        Ending::new(Outcome::Rejected, format!("{} shows no logits", self.identity().kind))
+    }
+
+    /// Times the operations of the first request of a job's workload one by one.
+    ///
+    /// # Errors
+    /// How it ended instead; `Rejected` where the engine shows no operations.
+    fn operations(
+        &mut self,
+        _job: &Job,
+        _stop: &Stop,
+        _sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Result<Anatomy, Ending> {
+        Err(Ending::new(Outcome::Rejected, format!("{} shows no operations", self.identity().kind)))
+    }
 }
 
 /// Foretells what configurations need, without running them.

@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod laboratory;
 pub mod merge;
 pub mod objective;
+pub mod outputs;
 pub mod pasted;
 pub mod profile;
 pub mod requirement;

@@ -1,7 +1,7 @@
 //! A context: the working memory of a loaded model, and decoding in it.
 
 use crate::model::Model;
-use crate::{NativeError, log};
+use crate::{NativeError, log, observe};
 use gguflab_types::{Configuration, Value};
 use llama_cpp_sys_2 as sys;
 use std::ffi::c_void;
@@ -46,6 +46,8 @@ pub struct ContextSettings {
     pub rope_freq_base: Option<f64>,
     /// Factor on rotary positions; `None`: as the model says.
     pub rope_freq_scale: Option<f64>,
+    /// Whether its operations can be observed ([`crate::observe`]); that may cost a little even while nobody does.
+    pub observed: bool,
 }
 
 impl ContextSettings {
@@ -77,6 +79,7 @@ impl ContextSettings {
             rope_scaling: word("rope-scaling"),
             rope_freq_base: configuration.get("rope-freq-base").as_number(),
             rope_freq_scale: configuration.get("rope-freq-scale").as_number(),
+            observed: false,
         }
     }
 
@@ -169,6 +172,23 @@ impl<'model> Context<'model> {
         }
     }
 
+    /// The logits of what follows a token of the last batch, one for each token of the vocabulary. `index` is the place
+    /// of the token in that batch.
+    ///
+    /// # Errors
+    /// [`NativeError::Rejected`] when no logits were asked for there.
+    pub fn logits(&mut self, index: usize) -> Result<&[f32], NativeError> {
+        let place = i32::try_from(index).unwrap_or(i32::MAX);
+        // SAFETY: the context is alive; a place without logits gives NULL.
+        let row = unsafe { sys::llama_get_logits_ith(self.pointer.as_ptr(), place) };
+        if row.is_null() {
+            return Err(NativeError::Rejected(format!("no logits for place {index} of the batch")));
+        }
+        // SAFETY: a row has as many values as the vocabulary has tokens, and stays until the next call that needs the
+        // context exclusively.
+        Ok(unsafe { std::slice::from_raw_parts(row, self.vocabulary as usize) })
+    }
+
     fn check(&self, tokens: &[BatchToken]) -> Result<(), NativeError> {
         if tokens.is_empty() || tokens.len() > self.batch() {
             let text = format!("{} tokens in a batch of {}", tokens.len(), self.batch());
@@ -247,6 +267,9 @@ fn parameters(settings: &ContextSettings) -> Result<sys::llama_context_params, N
         settings.rope_freq_scale.map_or(parameters.rope_freq_scale, |scale| scale as f32);
     parameters.swa_full = false;
     parameters.abort_callback = Some(on_abort_check);
+    if settings.observed {
+        parameters.cb_eval = Some(observe::on_operation);
+    }
     Ok(parameters)
 }
 

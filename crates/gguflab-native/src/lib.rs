@@ -10,6 +10,7 @@ pub mod backend;
 pub mod context;
 pub mod log;
 pub mod model;
+pub mod observe;
 pub mod usage;
 
 pub use backend::{Backend, ENGINE};

@@ -5,6 +5,8 @@ use crate::configuration::Configuration;
 use crate::event::{Level, Phase};
 use crate::job::Protocol;
 use crate::machine::Device;
+use crate::operation::Anatomy;
+use crate::outputs::Reading;
 use crate::sample::Sample;
 use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,30 @@ pub enum Order {
     Repeat {
         /// Which request of the workload.
         index: u32,
+    },
+    /// Read fixed tokens with the loaded model and write their logits to a file ([`crate::outputs::Head`]).
+    Read {
+        /// Settings of all knobs.
+        configuration: Configuration,
+        /// Where the tokens come from.
+        protocol: Protocol,
+        /// Threads that are used where the configuration leaves them to the engine.
+        threads: u32,
+        /// What is read and kept.
+        reading: Reading,
+        /// Path of the file that is written.
+        path: String,
+    },
+    /// Time the operations of the first request of a workload with the loaded model, one by one.
+    Operations {
+        /// Settings of all knobs.
+        configuration: Configuration,
+        /// What is run.
+        workload: Workload,
+        /// How it is run; each repetition is a run without stops and one that stops after every operation.
+        protocol: Protocol,
+        /// Threads that are used where the configuration leaves them to the engine.
+        threads: u32,
     },
     /// List the devices.
     Devices,
@@ -108,6 +134,13 @@ pub enum Message {
         request: u64,
         /// All but the CPU.
         devices: Vec<Device>,
+    },
+    /// The operations of a request.
+    Operations {
+        /// Number of the command.
+        request: u64,
+        /// What they cost.
+        anatomy: Box<Anatomy>,
     },
     /// The native code is about to abort the process, with its last words.
     Aborting {

@@ -9,7 +9,10 @@
 mod channel;
 mod contain;
 mod measure;
+mod operations;
+mod outputs;
 mod prompt;
+mod roof;
 mod serve;
 mod supervise;
 

@@ -22,13 +22,15 @@ pub(crate) struct Wanted {
     pub(crate) workload: Workload,
     pub(crate) protocol: Protocol,
     pub(crate) threads: u32,
+    /// Whether operations can be observed.
+    pub(crate) observed: bool,
 }
 
 /// A context and what is measured in it.
 pub(crate) struct Session<'model> {
-    context: Context<'model>,
+    pub(crate) context: Context<'model>,
     settings: ContextSettings,
-    tokens: Rc<Tokens>,
+    pub(crate) tokens: Rc<Tokens>,
     workload: Workload,
     /// Tokens at the beginning of each sequence that are in the cache already.
     cached: Vec<u64>,
@@ -96,7 +98,7 @@ pub(crate) fn repeat(
     }
 }
 
-fn check(model: &Model, workload: &Workload) -> Result<(), NativeError> {
+pub(crate) fn check(model: &Model, workload: &Workload) -> Result<(), NativeError> {
     let refuse = |text: &str| Err(NativeError::Rejected(text.to_string()));
     if model.has_encoder() || !model.has_decoder() {
         return refuse("the model has an encoder; only decoder models can be measured so far");
@@ -109,7 +111,7 @@ fn check(model: &Model, workload: &Workload) -> Result<(), NativeError> {
 }
 
 /// Makes the context, or keeps the one there is when only threads change. Gives the seconds that making it took.
-fn prepare<'model>(
+pub(crate) fn prepare<'model>(
     model: &'model Model,
     session: &mut Option<Session<'model>>,
     wanted: &Wanted,
@@ -120,6 +122,7 @@ fn prepare<'model>(
     let settings = ContextSettings {
         tokens_per_sequence: needed,
         sequences: wanted.workload.concurrency(),
+        observed: wanted.observed,
         ..ContextSettings::from_configuration(&wanted.configuration, wanted.threads)
     };
     let old = session.take();
@@ -149,7 +152,7 @@ fn prepare<'model>(
 }
 
 /// Times of one run, in seconds since its start.
-struct Times {
+pub(crate) struct Times {
     /// When the prompt was done; `None` without a prompt.
     prompt: Option<f64>,
     /// When each generated token was there.
@@ -159,6 +162,11 @@ struct Times {
 }
 
 impl Session<'_> {
+    /// Threads that decode.
+    pub(crate) fn threads(&self) -> u32 {
+        u32::try_from(self.settings.threads.max(self.settings.threads_batch)).unwrap_or(1)
+    }
+
     fn measure(&mut self, index: u32, output: &Output, request: u64) -> Result<(), NativeError> {
         let Some(wish) = self.workload.requests.get(index as usize).copied() else {
             return Err(NativeError::Rejected(format!("the workload has no request {index}")));
@@ -182,7 +190,7 @@ impl Session<'_> {
 
     /// Brings each sequence of the request to its depth: what is cached beyond it is forgotten, what is missing
     /// is decoded.
-    fn fill_depth(&mut self, wish: &Request) -> Result<(), NativeError> {
+    pub(crate) fn fill_depth(&mut self, wish: &Request) -> Result<(), NativeError> {
         let depth = u64::from(wish.depth);
         for sequence in 0..wish.concurrency.max(1) {
             let kept = self.cached[sequence as usize].min(depth);
@@ -211,7 +219,7 @@ impl Session<'_> {
 
     /// Runs a request from its depth on. The tokens that follow are those of the text, not the model's own
     /// choice, so that every configuration does the same work.
-    fn run(&mut self, wish: &Request) -> Result<Times, NativeError> {
+    pub(crate) fn run(&mut self, wish: &Request) -> Result<Times, NativeError> {
         let sequences = wish.concurrency.max(1);
         let depth = u64::from(wish.depth);
         let after_prompt = depth + u64::from(wish.prompt);

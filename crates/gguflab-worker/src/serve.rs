@@ -3,6 +3,7 @@
 
 use crate::channel::Output;
 use crate::measure::{self, Session};
+use crate::{operations, outputs};
 use gguflab_native::{Backend, Model, ModelSettings, NativeError, usage};
 use gguflab_types::event::Phase;
 use gguflab_types::message::{Command, Failure, FailureKind, Message, Order};
@@ -31,7 +32,7 @@ pub(crate) fn serve(backend: &Backend, commands: &Commands, output: &Output) {
             }
             Order::Devices => devices(backend, output, request),
             Order::Quit => return,
-            Order::Bench { .. } | Order::Repeat { .. } => {
+            Order::Bench { .. } | Order::Repeat { .. } | Order::Read { .. } | Order::Operations { .. } => {
                 output.send(&failed(request, &NativeError::Rejected("no model is loaded".to_string())));
             }
             Order::Abort => {}
@@ -59,9 +60,22 @@ fn with_model(
             }
             Order::Abort => continue,
             Order::Bench { configuration, workload, protocol, threads } => {
-                let wanted = measure::Wanted { configuration, workload, protocol, threads };
+                let wanted = measure::Wanted { configuration, workload, protocol, threads, observed: false };
                 let device_memory = || free_before.saturating_sub(free_device_memory(backend));
                 measure::bench(model, &mut session, wanted, &device_memory, output, request)
+            }
+            Order::Read { configuration, protocol, threads, reading, path } => {
+                let workload = outputs::workload(&reading);
+                let wanted = measure::Wanted { configuration, workload, protocol, threads, observed: false };
+                let file = Path::new(&path);
+                let told = outputs::write(model, &mut session, wanted, &reading, file, output, request);
+                // Its context is of another size than any workload's.
+                session = None;
+                told
+            }
+            Order::Operations { configuration, workload, protocol, threads } => {
+                let wanted = measure::Wanted { configuration, workload, protocol, threads, observed: true };
+                operations::tell(model, &mut session, wanted, output, request)
             }
             Order::Repeat { index } => measure::repeat(&mut session, index, output, request),
         };

@@ -12,12 +12,14 @@ use gguflab_types::event::{Level, Phase};
 use gguflab_types::knob::Scope;
 use gguflab_types::machine::Device;
 use gguflab_types::message::{Hello, Message, Order};
+use gguflab_types::operation::Anatomy;
+use gguflab_types::outputs::Reading;
 use gguflab_types::{
     Configuration, Deadlines, Ending, EngineIdentity, Event, Job, KNOBS, Outcome, Repetition, Sample, Value,
     metric,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use worker::{Step, Worker};
 
@@ -118,11 +120,69 @@ impl Engine for Embedded {
     }
 
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending {
+        let order = Order::Bench {
+            configuration: job.configuration.clone(),
+            workload: job.workload.clone(),
+            protocol: job.protocol.clone(),
+            threads: self.threads,
+        };
+        self.conduct(job, order, stop, sink).0
+    }
+
+    fn read(
+        &mut self,
+        job: &Job,
+        reading: &Reading,
+        file: &Path,
+        stop: &Stop,
+        sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Ending {
+        let order = Order::Read {
+            configuration: job.configuration.clone(),
+            protocol: job.protocol.clone(),
+            threads: self.threads,
+            reading: reading.clone(),
+            path: file.display().to_string(),
+        };
+        self.conduct(job, order, stop, sink).0
+    }
+
+    fn operations(
+        &mut self,
+        job: &Job,
+        stop: &Stop,
+        sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Result<Anatomy, Ending> {
+        let order = Order::Operations {
+            configuration: job.configuration.clone(),
+            workload: job.workload.clone(),
+            protocol: job.protocol.clone(),
+            threads: self.threads,
+        };
+        match self.conduct(job, order, stop, sink) {
+            (ending, Some(anatomy)) if ending.outcome == Outcome::Measured => Ok(*anatomy),
+            (ending, _) if ending.outcome == Outcome::Measured => {
+                Err(Ending::new(Outcome::Crashed, "the worker told no operations"))
+            }
+            (ending, _) => Err(ending),
+        }
+    }
+}
+
+impl Embedded {
+    /// Sees an order through that needs the job's model loaded; gives the operations that were told meanwhile too.
+    fn conduct(
+        &mut self,
+        job: &Job,
+        order: Order,
+        stop: &Stop,
+        sink: &mut dyn FnMut(Event) -> Control,
+    ) -> (Ending, Option<Box<Anatomy>>) {
         let gpu = self.devices().is_ok_and(|devices| devices.iter().any(|device| device.gpu));
         // With a GPU the processor's threads mostly wait, so their use says nothing.
         let threads = if gpu { 0 } else { busy_threads(&job.configuration, self.threads) };
         let mut run = Run::new(job, stop, sink, threads);
-        let ending = self.steps(job, &mut run, gpu).err().unwrap_or_else(Ending::measured);
+        let ending = self.steps(job, order, &mut run, gpu).err().unwrap_or_else(Ending::measured);
         // After anything but a clean answer nothing is known of the worker's state.
         if !matches!(ending.outcome, Outcome::Measured | Outcome::Rejected) && !run.answered {
             self.worker = None;
@@ -130,12 +190,10 @@ impl Engine for Embedded {
         if self.worker.is_none() {
             self.state.loaded = None;
         }
-        ending
+        (ending, run.anatomy)
     }
-}
 
-impl Embedded {
-    fn steps(&mut self, job: &Job, run: &mut Run<'_>, gpu: bool) -> Result<(), Ending> {
+    fn steps(&mut self, job: &Job, order: Order, run: &mut Run<'_>, gpu: bool) -> Result<(), Ending> {
         self.prepare(job, run, gpu)?;
         let model_settings = part(&job.configuration, Scope::Model);
         let wanted = (job.model.clone(), model_settings);
@@ -148,15 +206,7 @@ impl Embedded {
             run.command(worker, Order::Load { path, configuration: wanted.1.clone() })?;
             self.state.loaded = Some(wanted);
         }
-        run.command(
-            worker,
-            Order::Bench {
-                configuration: job.configuration.clone(),
-                workload: job.workload.clone(),
-                protocol: job.protocol.clone(),
-                threads: self.threads,
-            },
-        )?;
+        run.command(worker, order)?;
         run.repeat_noisy(worker)
     }
 
@@ -232,6 +282,8 @@ struct Run<'a> {
     cold: bool,
     /// Whether the worker has answered the last command, so that it can take another.
     answered: bool,
+    /// The operations that it told.
+    anatomy: Option<Box<Anatomy>>,
 }
 
 impl<'a> Run<'a> {
@@ -248,6 +300,7 @@ impl<'a> Run<'a> {
             noisy: Vec::new(),
             cold: false,
             answered: true,
+            anatomy: None,
         }
     }
 
@@ -322,6 +375,7 @@ impl<'a> Run<'a> {
             Message::Phase { phase, .. } => self.phase(phase)?,
             Message::Log { level, text } => self.tell(Event::Log(level, text))?,
             Message::Heartbeat { .. } => self.tell(Event::Alive)?,
+            Message::Operations { anatomy, .. } => self.anatomy = Some(anatomy),
             Message::RepetitionStarted { .. } => self.watch = Some(Watch::start(None)),
             Message::Repetition { index, duration, cpu_time, samples, .. } => {
                 self.repetition(index, duration, cpu_time, samples)?;

@@ -1,0 +1,149 @@
+//! Faster, but still right? The logits of the same tokens from two subjects, held against each other.
+//!
+//! The bar is the reference's own: it reads the same tokens a second time in batches of another size, which changes the
+//! order of additions and nothing else. [`Reference`] keeps both readings, so that many candidates can be held against
+//! them; [`check`] is the whole for two sides that are not open yet.
+
+mod document;
+mod file;
+mod judgement;
+#[cfg(test)]
+mod tests;
+
+pub use document::document;
+pub use judgement::{Drift, DriftVerdict, Evidence, FLOOR_FACTOR, MAXIMUM_BOUND, MEAN_BOUND};
+
+use crate::laboratory::{Laboratory, LaboratoryError, Parts};
+use file::{Logits, Scratch, divergence};
+use gguflab_engine::{Control, EngineSpecification, Stop};
+use gguflab_stats::Divergence;
+use gguflab_types::outputs::Reading;
+use gguflab_types::{Configuration, Deadlines, Job, Outcome, Protocol, Request, Value, Workload};
+use std::path::Path;
+
+/// Passages that are read, from different places of the text.
+const PASSAGES: u32 = 4;
+/// Tokens of a passage.
+const LENGTH: u32 = 128;
+/// Tokens at its end that are decoded one at a time: generation has kernels of its own.
+const STEPS: u32 = 32;
+/// Of the tokens that are read in batches every third is kept: no size of a tile divides by three, so every place of a
+/// tile is seen.
+const STRIDE: u32 = 3;
+
+/// One side of a comparison.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    /// The engine.
+    pub engine: &'a EngineSpecification,
+    /// Its configuration.
+    pub configuration: &'a Configuration,
+}
+
+/// Holds the outputs of `candidate` against those of `reference`, both with the same model. `folder` takes files of up to
+/// a few hundred megabytes meanwhile.
+///
+/// # Errors
+/// When a side cannot be opened. An engine that shows no logits is a [`DriftVerdict::Unchecked`].
+pub fn check(
+    model: &Path,
+    reference: Side<'_>,
+    candidate: Side<'_>,
+    folder: &Path,
+    stop: &Stop,
+) -> Result<Drift, LaboratoryError> {
+    let workload = workload();
+    let open =
+        |engine| Laboratory::prepare(&Parts { model: Some(model), engine, workload: &workload, cache: None });
+    let known = Reference::read(&mut open(reference.engine)?, reference.configuration, folder, stop);
+    match known {
+        Err(reason) => Ok(Drift::unchecked(reason)),
+        Ok(known) => Ok(known.check(&mut open(candidate.engine)?, candidate.configuration, stop)),
+    }
+}
+
+/// What a reference says, and how far it is from itself.
+pub struct Reference {
+    logits: Logits,
+    /// How far changing only the size of its batches takes it.
+    floor: Divergence,
+    scratch: Scratch,
+}
+
+impl Reference {
+    /// Reads the tokens twice; the files lie in a folder of their own in `folder` until this is dropped.
+    ///
+    /// # Errors
+    /// Why its outputs cannot be had, in words.
+    pub fn read(
+        laboratory: &mut Laboratory,
+        configuration: &Configuration,
+        folder: &Path,
+        stop: &Stop,
+    ) -> Result<Reference, String> {
+        let scratch = Scratch::new(folder)?;
+        let logits = capture(laboratory, configuration, &reading(STEPS), &scratch.file("reference"), stop)?;
+        let other = other_batches(configuration);
+        let again = capture(laboratory, &other, &reading(0), &scratch.file("floor"), stop)?;
+        let floor = divergence(&logits, &again)?;
+        again.remove();
+        Ok(Reference { logits, floor, scratch })
+    }
+
+    /// Holds a candidate against it.
+    pub fn check(&self, laboratory: &mut Laboratory, configuration: &Configuration, stop: &Stop) -> Drift {
+        let file = self.scratch.file("candidate");
+        let found = capture(laboratory, configuration, &reading(STEPS), &file, stop).and_then(|logits| {
+            let found = divergence(&self.logits, &logits);
+            logits.remove();
+            found
+        });
+        match found {
+            Ok(divergence) => Drift::judge(Evidence { divergence, floor: self.floor }),
+            Err(reason) => Drift::unchecked(reason),
+        }
+    }
+}
+
+/// The room that a reading needs, for whoever opens a laboratory for nothing else.
+fn workload() -> Workload {
+    Workload::single("read", Request::all_logits(LENGTH))
+}
+
+fn reading(steps: u32) -> Reading {
+    let batched = (0..LENGTH - STEPS).filter(|position| position % STRIDE == STRIDE - 1);
+    let positions = batched.chain(LENGTH - STEPS..LENGTH).collect();
+    Reading { passages: PASSAGES, length: LENGTH, steps, positions }
+}
+
+/// The same configuration with physical batches of an odd size that is about a third, or with larger ones where they are
+/// tiny already.
+fn other_batches(configuration: &Configuration) -> Configuration {
+    let length = i64::from(LENGTH);
+    let size = |name: &str| configuration.integer(name).unwrap_or(length);
+    let ubatch = size("ubatch").min(size("batch")).min(length);
+    match ubatch {
+        4.. => configuration.clone().with("ubatch", Value::Integer((ubatch / 3) | 1)),
+        _ => ["batch", "ubatch"]
+            .iter()
+            .fold(configuration.clone(), |made, name| made.with(name, Value::Integer(length))),
+    }
+}
+
+fn capture(
+    laboratory: &mut Laboratory,
+    configuration: &Configuration,
+    reading: &Reading,
+    file: &Path,
+    stop: &Stop,
+) -> Result<Logits, String> {
+    let job = Job {
+        workload: workload(),
+        ..laboratory.job(configuration, &Protocol::default(), Deadlines::default())
+    };
+    let ending = laboratory.engine.read(&job, reading, file, stop, &mut |_| Control::Continue);
+    match ending.outcome {
+        Outcome::Measured => Logits::open(file, reading.rows()),
+        _ => Err(ending.cause),
+    }
+}

@@ -1,0 +1,58 @@
+//! What is said of outputs.
+
+use super::{Drift, DriftVerdict, FLOOR_FACTOR, MAXIMUM_BOUND, MEAN_BOUND};
+use gguflab_report::{Cell, Column, Document, Table, Tone};
+use gguflab_stats::Divergence;
+use gguflab_types::Unit;
+
+/// The part of a report that says whether outputs drifted.
+#[must_use]
+pub fn document(drift: &Drift) -> Document {
+    let mut document = Document::new("Outputs");
+    let tone = match drift.verdict {
+        DriftVerdict::Same => Tone::Good,
+        DriftVerdict::Drifted => Tone::Bad,
+        DriftVerdict::Unchecked => Tone::Neutral,
+    };
+    document.facts([
+        ("outputs", Cell::status(drift.verdict.name(), tone)),
+        ("why", Cell::text(drift.reason.clone())),
+    ]);
+    let Some(evidence) = &drift.evidence else { return document };
+    let mut table = Table::new(
+        "How far the logits of the same tokens are apart",
+        [
+            Column::new("against the reference"),
+            Column::new("tokens"),
+            Column::new("mean divergence").help("Kullback–Leibler divergence of the next token, in nats"),
+            Column::new("largest divergence"),
+            Column::new("largest difference of a logit"),
+            Column::new("other likeliest token"),
+            Column::new("no numbers")
+                .help("rows with logits that are no numbers; they are in no other column"),
+        ],
+    );
+    table.push(row("the candidate", &evidence.divergence));
+    table.push(row("itself in batches of another size", &evidence.floor));
+    document.table(table);
+    document.paragraph(format!(
+        "Drifted is what is further away than {FLOOR_FACTOR} times the second row and further than {MEAN_BOUND:.0e} nats on \
+         average or {MAXIMUM_BOUND:.0e} at its worst token."
+    ));
+    document
+}
+
+fn row(name: &str, divergence: &Divergence) -> [Cell; 7] {
+    let nothing = || Cell::missing("no token could be compared");
+    let number = |value: Option<f64>| value.map_or_else(nothing, |value| Cell::number(value, Unit::None));
+    let any = (divergence.rows > 0).then_some(());
+    [
+        Cell::text(name),
+        Cell::count(divergence.rows),
+        number(divergence.mean()),
+        number(any.map(|()| divergence.maximum)),
+        number(any.map(|()| divergence.largest_difference)),
+        Cell::count(divergence.top_changes),
+        Cell::count(divergence.broken_reference + divergence.broken_candidate),
+    ]
+}

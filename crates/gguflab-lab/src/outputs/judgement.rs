@@ -1,0 +1,153 @@
+//! Whether outputs drifted.
+
+use gguflab_stats::Divergence;
+use serde::{Deserialize, Serialize};
+
+/// How many times the reference's own floor a divergence has to be to count.
+pub const FLOOR_FACTOR: f64 = 10.0;
+/// Mean divergence in nats below which outputs count as the same whatever the floor is: by Pinsker's inequality (total
+/// variation ≤ √(KL/2)) nobody who sees the next token tells the two apart with an advantage above 0.7 %.
+pub const MEAN_BOUND: f64 = 1e-4;
+/// The same bound for the worst single token: an advantage of at most 7 %.
+pub const MAXIMUM_BOUND: f64 = 1e-2;
+
+/// Whether the outputs of a candidate are those of the reference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Drift {
+    /// The verdict.
+    pub verdict: DriftVerdict,
+    /// Why, in one sentence without a full stop.
+    pub reason: String,
+    /// What it rests on; `None` when nothing could be compared.
+    pub evidence: Option<Evidence>,
+}
+
+/// What can be said of outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DriftVerdict {
+    /// Not further from the reference than rounding takes the reference from itself, or too little to matter.
+    Same,
+    /// Further than that, or logits that are no numbers.
+    Drifted,
+    /// It could not be compared.
+    Unchecked,
+}
+
+impl DriftVerdict {
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            DriftVerdict::Same => "same",
+            DriftVerdict::Drifted => "drifted",
+            DriftVerdict::Unchecked => "unchecked",
+        }
+    }
+}
+
+/// What a verdict rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Candidate against reference.
+    pub divergence: Divergence,
+    /// Reference against itself in batches of another size.
+    pub floor: Divergence,
+}
+
+impl Drift {
+    pub(crate) fn unchecked(reason: impl Into<String>) -> Drift {
+        Drift { verdict: DriftVerdict::Unchecked, reason: reason.into(), evidence: None }
+    }
+
+    /// Drifted is what has logits that are no numbers where the reference has them all, and what is further away than
+    /// both [`FLOOR_FACTOR`] times the floor and the absolute bound, in the mean or at its worst token.
+    #[must_use]
+    pub fn judge(evidence: Evidence) -> Drift {
+        let (verdict, reason) = verdict(&evidence);
+        Drift { verdict, reason, evidence: Some(evidence) }
+    }
+}
+
+fn verdict(evidence: &Evidence) -> (DriftVerdict, String) {
+    let Evidence { divergence, floor } = evidence;
+    if divergence.broken_reference > 0 || floor.broken_candidate > 0 {
+        let rows = divergence.broken_reference.max(floor.broken_candidate);
+        let reason = format!("the reference itself has logits that are no numbers, in {rows} rows");
+        return (DriftVerdict::Unchecked, reason);
+    }
+    if divergence.broken_candidate > 0 {
+        let reason = format!("logits that are no numbers, in {} rows", divergence.broken_candidate);
+        return (DriftVerdict::Drifted, reason);
+    }
+    let (Some(mean), Some(floor_mean)) = (divergence.mean(), floor.mean()) else {
+        return (DriftVerdict::Unchecked, "there was nothing to compare".to_string());
+    };
+    let rows = [
+        ("mean", mean, floor_mean, MEAN_BOUND),
+        ("largest", divergence.maximum, floor.maximum, MAXIMUM_BOUND),
+    ];
+    let beyond = rows.iter().find(|(_, found, floor, bound)| *found > bound.max(FLOOR_FACTOR * floor));
+    match beyond {
+        Some((name, found, floor, bound)) => {
+            let limit = match FLOOR_FACTOR * floor > *bound {
+                true => format!("{FLOOR_FACTOR} times the {floor:.1e} of other batches"),
+                false => format!("{bound:.0e}"),
+            };
+            (
+                DriftVerdict::Drifted,
+                format!("the {name} divergence of a token is {found:.1e} nats, above {limit}"),
+            )
+        }
+        None => {
+            let reason = format!(
+                "mean divergence {mean:.1e} nats; other batches alone take the reference {floor_mean:.1e} away from itself"
+            );
+            (DriftVerdict::Same, reason)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of two tokens whose logits are this far apart.
+    fn apart(differences: &[f32]) -> Divergence {
+        let mut sum = Divergence::default();
+        for difference in differences {
+            sum.add(&[0.0, 0.0], &[0.0, *difference]);
+        }
+        sum
+    }
+
+    #[test]
+    fn the_verdict_follows_the_floor_and_the_bounds() {
+        // KL of two even tokens at a difference d is about d²/8.
+        for (divergence, floor, expected) in [
+            (apart(&[0.0; 8]), apart(&[0.0; 8]), DriftVerdict::Same),
+            // 3e-5: below the bound, though there is no floor at all.
+            (apart(&[0.015; 8]), apart(&[0.0; 8]), DriftVerdict::Same),
+            // 3e-4 on average.
+            (apart(&[0.05; 8]), apart(&[0.0; 8]), DriftVerdict::Drifted),
+            (apart(&[0.05; 8]), apart(&[0.02; 8]), DriftVerdict::Same),
+            // One token at 2e-2, the mean of many below the bound.
+            (apart(&[&[0.4], &[0.0; 400][..]].concat()), apart(&[0.0; 8]), DriftVerdict::Drifted),
+            (apart(&[f32::NAN, 0.0]), apart(&[0.0; 8]), DriftVerdict::Drifted),
+            (apart(&[0.0; 8]), apart(&[f32::NAN]), DriftVerdict::Unchecked),
+            (Divergence::default(), apart(&[0.0; 8]), DriftVerdict::Unchecked),
+        ] {
+            let drift = Drift::judge(Evidence { divergence, floor });
+            assert_eq!(drift.verdict, expected, "{drift:?}");
+            assert!(!drift.reason.is_empty());
+        }
+    }
+
+    #[test]
+    fn it_survives_json() {
+        let drift = Drift::judge(Evidence { divergence: apart(&[0.5]), floor: apart(&[0.0]) });
+        let text = serde_json::to_string(&drift).unwrap();
+        assert_eq!(serde_json::from_str::<Drift>(&text).unwrap(), drift);
+        assert!(text.contains(r#""verdict":"drifted""#), "{text}");
+    }
+}

@@ -1,0 +1,169 @@
+//! How far two models are apart in what they say next: Kullback–Leibler divergence between rows of logits.
+
+use serde::{Deserialize, Serialize};
+
+/// How far a candidate's logits are from a reference's, over rows that were added one by one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// Rows that were compared.
+    pub rows: u64,
+    /// Sum of their divergences, in nats; [`Divergence::mean`] divides it.
+    sum: f64,
+    /// Largest divergence of a row, in nats.
+    pub maximum: f64,
+    /// Largest absolute difference between two logits of the same token.
+    pub largest_difference: f64,
+    /// Rows whose likeliest token is another one.
+    pub top_changes: u64,
+    /// Rows of the reference with logits that are no numbers; they are in no other figure.
+    pub broken_reference: u64,
+    /// Rows of the candidate with logits that are no numbers; they are in no other figure.
+    pub broken_candidate: u64,
+}
+
+/// What one row comes to.
+struct Row {
+    divergence: f64,
+    largest_difference: f64,
+    top_change: bool,
+}
+
+impl Divergence {
+    /// Adds a row: the logits of both for the same place of the same text, of the same length.
+    pub fn add(&mut self, reference: &[f32], candidate: &[f32]) {
+        let broken = (is_broken(reference), is_broken(candidate));
+        self.broken_reference += u64::from(broken.0);
+        self.broken_candidate += u64::from(broken.1);
+        if broken != (false, false) {
+            return;
+        }
+        match compare(reference, candidate) {
+            Some(row) => {
+                self.rows += 1;
+                self.sum += row.divergence;
+                self.maximum = self.maximum.max(row.divergence);
+                self.largest_difference = self.largest_difference.max(row.largest_difference);
+                self.top_changes += u64::from(row.top_change);
+            }
+            // The candidate rules out what the reference holds possible (or cannot be laid beside it).
+            None => self.broken_candidate += 1,
+        }
+    }
+
+    /// Mean divergence of a row, in nats; `None` without rows.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        (self.rows > 0).then(|| self.sum / self.rows as f64)
+    }
+}
+
+/// Minus infinity is a token that is ruled out, which some models do; anything else that is not finite is a mistake, and
+/// so is a row that rules out everything.
+fn is_broken(row: &[f32]) -> bool {
+    let wrong = |logit: &f32| !logit.is_finite() && *logit != f32::NEG_INFINITY;
+    row.iter().any(wrong) || row.iter().all(|logit| *logit == f32::NEG_INFINITY)
+}
+
+/// KL(p‖q) = d/a − ln a + ln c with a = Σ e^(p−max p), c = Σ e^(q−max q) and d = Σ e^(p−max p)·((p−max p) − (q−max q)):
+/// the definition (Kullback & Leibler 1951) for softmax distributions, without forming them. Rounding can take it below
+/// zero, which it is not. `None` where it is infinite, or the lengths differ.
+fn compare(reference: &[f32], candidate: &[f32]) -> Option<Row> {
+    if reference.len() != candidate.len() {
+        return None;
+    }
+    let (top, other_top) = (top(reference)?, top(candidate)?);
+    let shift = (f64::from(reference[top]), f64::from(candidate[other_top]));
+    let (mut a, mut c, mut d, mut largest_difference) = (0.0, 0.0, 0.0, 0.0f64);
+    for (p, q) in reference.iter().zip(candidate) {
+        let (p, q) = (f64::from(*p), f64::from(*q));
+        let (low_p, low_q) = (p - shift.0, q - shift.1);
+        let weight = low_p.exp();
+        a += weight;
+        c += low_q.exp();
+        if p == f64::NEG_INFINITY {
+            continue;
+        }
+        d += weight * (low_p - low_q);
+        largest_difference = largest_difference.max((p - q).abs());
+    }
+    let divergence = d / a - f64::ln(a) + f64::ln(c);
+    divergence.is_finite().then(|| Row {
+        divergence: divergence.max(0.0),
+        largest_difference,
+        top_change: top != other_top,
+    })
+}
+
+/// The place of the largest, the first of equals.
+fn top(row: &[f32]) -> Option<usize> {
+    let mut best: Option<(usize, f32)> = None;
+    for (place, logit) in row.iter().enumerate() {
+        if best.is_none_or(|(_, largest)| *logit > largest) {
+            best = Some((place, *logit));
+        }
+    }
+    best.map(|(place, _)| place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(rows: &[(&[f32], &[f32])]) -> Divergence {
+        rows.iter().fold(Divergence::default(), |mut sum, (reference, candidate)| {
+            sum.add(reference, candidate);
+            sum
+        })
+    }
+
+    #[test]
+    fn it_is_the_sum_of_p_times_the_log_ratio() {
+        // p = (1/2, 1/4, 1/4), q = (1/4, 1/4, 1/2): KL = 1/2·ln 2 − 1/4·ln 2.
+        let p = [0.5f32.ln() + 3.0, 0.25f32.ln() + 3.0, 0.25f32.ln() + 3.0];
+        let q = [0.25f32.ln() - 7.0, 0.25f32.ln() - 7.0, 0.5f32.ln() - 7.0];
+        let found = of(&[(&p, &q)]);
+        assert!((found.mean().unwrap() - 0.25 * 2f64.ln()).abs() < 1e-6, "{found:?}");
+        assert_eq!((found.rows, found.top_changes), (1, 1));
+        assert!((found.largest_difference - (10.0 + 2f64.ln())).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_same_row_is_at_no_distance_and_a_shift_of_all_logits_changes_nothing() {
+        let row = [1.0f32, -3.5, 8.25, 8.0];
+        let shifted = row.map(|logit| logit + 2.0);
+        let found = of(&[(&row, &row), (&row, &shifted)]);
+        assert_eq!((found.mean(), found.maximum, found.top_changes), (Some(0.0), 0.0, 0));
+        assert_eq!(found.largest_difference, 2.0);
+    }
+
+    #[test]
+    fn what_is_no_number_is_counted_and_never_part_of_a_figure() {
+        const NO: f32 = f32::NEG_INFINITY;
+        let good = [1.0f32, 2.0, 3.0];
+        for (reference, candidate, broken) in [
+            ([1.0, f32::NAN, 3.0], good, (1, 0)),
+            (good, [f32::INFINITY, 2.0, 3.0], (0, 1)),
+            (good, [f32::NAN; 3], (0, 1)),
+            ([NO; 3], good, (1, 0)),
+            // Ruled out by the candidate alone: infinitely far.
+            (good, [NO, 2.0, 3.0], (0, 1)),
+        ] {
+            let found = of(&[(&reference, &candidate)]);
+            assert_eq!(
+                (found.broken_reference, found.broken_candidate),
+                broken,
+                "{reference:?} {candidate:?}"
+            );
+            assert_eq!((found.rows, found.mean()), (0, None));
+        }
+        // Ruled out by both, or by the reference alone.
+        let found = of(&[(&[NO, 2.0, 3.0], &[NO, 2.0, 3.0])]);
+        assert_eq!((found.rows, found.maximum), (1, 0.0));
+        assert!(of(&[(&[NO, 2.0, 3.0], &good)]).maximum > 0.0);
+    }
+
+    #[test]
+    fn rows_of_other_lengths_are_not_compared() {
+        assert_eq!(of(&[(&[1.0, 2.0], &[1.0, 2.0, 3.0])]).broken_candidate, 1);
+    }
+}
