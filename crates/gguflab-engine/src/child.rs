@@ -13,12 +13,16 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Longest line that is taken over; the rest of a longer one is dropped.
 const LINE_LIMIT: u64 = 1 << 20;
 /// Lines that may wait before the child is held up.
 const QUEUE: usize = 4096;
+/// How long to wait until what was killed has let go of its pipes; only what left its group, or a queue that nobody
+/// reads, makes it last that long.
+const LETTING_GO: Duration = Duration::from_secs(1);
 
 /// A program with all that decides how it runs.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +55,7 @@ pub struct Child {
     /// Closing it tells the child to end.
     pub input: Option<ChildStdin>,
     lines: Receiver<(Stream, String)>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// What came of waiting for a line.
@@ -86,14 +91,11 @@ impl Program {
         own_group(&mut command);
         let mut process = command.spawn()?;
         let (sender, lines) = sync_channel(QUEUE);
-        if let Some(output) = process.stdout.take() {
-            read_lines(Stream::Output, output, sender.clone());
-        }
-        if let Some(error) = process.stderr.take() {
-            read_lines(Stream::Error, error, sender);
-        }
+        let output = process.stdout.take().map(|pipe| read_lines(Stream::Output, pipe, sender.clone()));
+        let error = process.stderr.take().map(|pipe| read_lines(Stream::Error, pipe, sender));
+        let readers = output.into_iter().chain(error).collect();
         let input = process.stdin.take();
-        Ok(Child { process, status: None, input, lines })
+        Ok(Child { process, status: None, input, lines, readers })
     }
 
     /// The same program started through the worker's `supervise`, so that it ends when this process does.
@@ -135,14 +137,23 @@ impl Child {
         self.status
     }
 
-    /// Kills the whole group and waits for the child itself.
+    /// Kills the whole group and waits until it is gone, so that its memory and ports are free for what comes next.
     pub fn kill(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             kill_group(&mut self.process);
             self.input = None;
             self.status = self.process.wait().ok();
+            self.wait_for_the_group();
         }
         self.status
+    }
+
+    /// Only the child itself can be waited for. The rest of its group holds its pipes until it has ended.
+    fn wait_for_the_group(&self) {
+        let deadline = Instant::now() + LETTING_GO;
+        while Instant::now() < deadline && !self.readers.iter().all(JoinHandle::is_finished) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -162,7 +173,11 @@ pub fn signal_of(status: ExitStatus) -> Option<i32> {
     status.code().filter(|code| (129..=192).contains(code)).map(|code| code - 128)
 }
 
-fn read_lines(stream: Stream, pipe: impl Read + Send + 'static, sender: SyncSender<(Stream, String)>) {
+fn read_lines(
+    stream: Stream,
+    pipe: impl Read + Send + 'static,
+    sender: SyncSender<(Stream, String)>,
+) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
         let mut line = Vec::new();
@@ -180,7 +195,7 @@ fn read_lines(stream: Stream, pipe: impl Read + Send + 'static, sender: SyncSend
                 return;
             }
         }
-    });
+    })
 }
 
 fn skip_line(reader: &mut impl BufRead) {

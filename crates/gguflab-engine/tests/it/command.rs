@@ -1,12 +1,10 @@
 //! Engines by command as they may be met.
 
 use crate::programs::specification;
-use gguflab_engine::{Control, Engine, EngineSpecification, Stop, open};
+use crate::support::{self, ends, run};
+use gguflab_engine::{Engine, EngineSpecification, open};
 use gguflab_types::metric::DeclaredMetric;
-use gguflab_types::{
-    Configuration, Deadlines, Direction, Ending, Event, Forecast, Job, Outcome, Protocol, Repetition,
-    Request, Unit, Value, Workload, metric,
-};
+use gguflab_types::{Configuration, Direction, Ending, Forecast, Job, Outcome, Request, Unit, Value, metric};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,28 +18,8 @@ fn opened(fault: &str) -> (tempfile::TempDir, Box<dyn Engine>) {
 }
 
 fn job(threads: i64) -> Job {
-    Job {
-        model: "".into(),
-        configuration: Configuration::new().with("threads", Value::Integer(threads)),
-        workload: Workload::single("test", Request::new(16, 4)),
-        protocol: Protocol { repetitions: 2, retries: 0, ..Protocol::default() },
-        deadlines: Deadlines::default(),
-        memory_limit: None,
-    }
-}
-
-fn run(engine: &mut dyn Engine, job: &Job) -> (Ending, Vec<Repetition>, String) {
-    let (mut repetitions, mut log) = (Vec::new(), String::new());
-    let mut sink = |event| {
-        match event {
-            Event::Measured(repetition) => repetitions.push(*repetition),
-            Event::Log(_, line) => log.push_str(&format!("{line}\n")),
-            _ => {}
-        }
-        Control::Continue
-    };
-    let ending = engine.run(job, &Stop::default(), &mut sink);
-    (ending, repetitions, log)
+    let configuration = Configuration::new().with("threads", Value::Integer(threads));
+    Job { model: "".into(), configuration, ..support::job(Request::new(16, 4)) }
 }
 
 fn noted(folder: &tempfile::TempDir, name: &str) -> Vec<String> {
@@ -49,15 +27,10 @@ fn noted(folder: &tempfile::TempDir, name: &str) -> Vec<String> {
     text.lines().map(str::to_string).collect()
 }
 
-/// A killed process may still be listed until its new parent has taken note of it: that is a zombie, or gone.
-fn alive(folder: &tempfile::TempDir) -> usize {
-    let is_alive = |line: &String| {
-        let number = line.split(' ').next().unwrap();
-        let state = std::process::Command::new("ps").args(["-o", "stat=", "-p", number]).output().unwrap();
-        let state = String::from_utf8_lossy(&state.stdout).trim().to_string();
-        !state.is_empty() && !state.starts_with('Z')
-    };
-    noted(folder, "starts").iter().filter(|line| is_alive(line)).count()
+/// The processes that the program started and that do not end.
+fn lasting(folder: &tempfile::TempDir) -> usize {
+    let number = |line: &String| line.split(' ').next().unwrap().parse().unwrap();
+    noted(folder, "starts").iter().filter(|line| !ends(number(line))).count()
 }
 
 #[test]
@@ -111,7 +84,7 @@ fn it_stays_until_it_fails_or_its_variables_change() {
     let starts = noted(&folder, "starts");
     assert!(starts.len() == 2 && starts[1].ends_with("here"), "{starts:?}");
     drop(engine);
-    assert_eq!(alive(&folder), 0);
+    assert_eq!(lasting(&folder), 0);
 
     let (folder, mut engine) = opened("one at a time");
     for threads in [1, 2] {
@@ -136,7 +109,7 @@ fn failures_have_their_outcome_and_cause() {
         assert!(ending.cause.contains(cause), "{fault}: {ending:?}\n{log}");
         assert_eq!(repetitions, [], "{fault}: nothing is invented");
         drop(engine);
-        assert_eq!(alive(&folder), 0, "{fault}");
+        assert_eq!(lasting(&folder), 0, "{fault}");
     }
 }
 
@@ -157,7 +130,7 @@ fn silence_is_ended_with_all_of_its_processes() {
     let (ending, ..) = run(&mut *engine, &hasty);
     assert_eq!(ending.outcome, Outcome::TimedOut, "{ending:?}");
     assert!(started.elapsed() < Duration::from_secs(10));
-    assert_eq!(alive(&folder), 0);
+    assert_eq!(lasting(&folder), 0);
 }
 
 #[test]
@@ -175,10 +148,10 @@ fn forecasts_come_from_an_instance_of_its_own() {
     assert_eq!(noted(&folder, "starts").len(), 2);
     assert_eq!(noted(&folder, "trials").len(), 1);
     drop((engine, estimator));
-    assert_eq!(alive(&folder), 0);
+    assert_eq!(lasting(&folder), 0);
     for fault in ["no estimates", "dies"] {
         let (folder, engine) = opened(fault);
         assert!(engine.estimator(Path::new(""), &workload).is_none(), "{fault}");
-        assert_eq!(alive(&folder), 0, "{fault}");
+        assert_eq!(lasting(&folder), 0, "{fault}");
     }
 }

@@ -1,11 +1,9 @@
 //! llama-bench as it may be met: missing, old, garbled, hanging, crashing, refusing.
 
 use crate::scripts::{self, CRASH, GARBAGE, GOOD, HANG, MEMORY, OLD};
-use gguflab_engine::{Control, Engine, EngineError, EngineSpecification, Stop, open};
-use gguflab_types::{
-    Configuration, Deadlines, Ending, Event, Job, Outcome, Protocol, Repetition, Request, Value, Workload,
-    metric,
-};
+use crate::support;
+use gguflab_engine::{Engine, EngineError, EngineSpecification, open};
+use gguflab_types::{Configuration, Ending, Job, Outcome, Protocol, Repetition, Request, Value, metric};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -23,27 +21,13 @@ fn opened(body: &str) -> (tempfile::TempDir, Box<dyn Engine>) {
 }
 
 fn job(request: Request) -> Job {
-    Job {
-        model: "m.gguf".into(),
-        configuration: Configuration::new(),
-        workload: Workload::single("test", request),
-        protocol: Protocol { repetitions: 3, retries: 10, ..Protocol::default() },
-        deadlines: Deadlines::default(),
-        memory_limit: None,
-    }
+    let protocol = Protocol { repetitions: 3, retries: 10, ..Protocol::default() };
+    Job { protocol, ..support::job(request) }
 }
 
 fn run(engine: &mut dyn Engine, job: &Job) -> (Ending, Vec<Repetition>, String) {
-    let (mut repetitions, mut log) = (Vec::new(), String::new());
-    let mut sink = |event| {
-        match event {
-            Event::Measured(repetition) if repetition.request.is_some() => repetitions.push(*repetition),
-            Event::Log(_, line) => log.push_str(&format!("{line}\n")),
-            _ => {}
-        }
-        Control::Continue
-    };
-    let ending = engine.run(job, &Stop::default(), &mut sink);
+    let (ending, mut repetitions, log) = support::run(engine, job);
+    repetitions.retain(|repetition| repetition.request.is_some());
     (ending, repetitions, log)
 }
 
@@ -164,13 +148,6 @@ fn a_hang_is_ended_with_all_of_its_processes() {
     assert!(started.elapsed() < Duration::from_secs(10));
     let numbers = std::fs::read_to_string(folder.path().join("processes")).unwrap();
     for number in numbers.split_whitespace() {
-        assert!(!is_alive(number), "{number} is still alive");
+        assert!(support::ends(number.parse().unwrap()), "{number} is still alive");
     }
-}
-
-/// A killed process may still be listed until its new parent has taken note of it: that is a zombie, or gone.
-fn is_alive(number: &str) -> bool {
-    let state = std::process::Command::new("ps").args(["-o", "stat=", "-p", number]).output().unwrap();
-    let state = String::from_utf8_lossy(&state.stdout).trim().to_string();
-    !state.is_empty() && !state.starts_with('Z')
 }

@@ -2,10 +2,10 @@
 
 use crate::scripts::write_named;
 use crate::servers;
-use gguflab_engine::{Control, Engine, EngineError, EngineSpecification, Stop, open};
+use crate::support::{ends, is_alive, job, run};
+use gguflab_engine::{Engine, EngineError, EngineSpecification, open};
 use gguflab_types::{
-    Configuration, Deadlines, Ending, Event, Job, Outcome, Protocol, Repetition, Request, Value, Workload,
-    metric,
+    Configuration, Deadlines, Ending, Outcome, Repetition, Request, Value, Workload, metric,
 };
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,44 +23,11 @@ fn opened(fault: &str) -> (tempfile::TempDir, Box<dyn Engine>) {
     (folder, engine)
 }
 
-fn job(request: Request) -> Job {
-    Job {
-        model: "m.gguf".into(),
-        configuration: Configuration::new(),
-        workload: Workload::single("test", request),
-        protocol: Protocol { repetitions: 2, retries: 0, ..Protocol::default() },
-        deadlines: Deadlines::default(),
-        memory_limit: None,
-    }
-}
-
-fn run(engine: &mut dyn Engine, job: &Job) -> (Ending, Vec<Repetition>, String) {
-    let (mut repetitions, mut log) = (Vec::new(), String::new());
-    let mut sink = |event| {
-        match event {
-            Event::Measured(repetition) => repetitions.push(*repetition),
-            Event::Log(_, line) => log.push_str(&format!("{line}\n")),
-            _ => {}
-        }
-        Control::Continue
-    };
-    let ending = engine.run(job, &Stop::default(), &mut sink);
-    (ending, repetitions, log)
-}
-
 /// Each start of the server: process number, port, slots and context.
 fn starts(folder: &tempfile::TempDir) -> Vec<[u32; 4]> {
     let text = std::fs::read_to_string(folder.path().join("starts")).unwrap_or_default();
     let numbers = |line: &str| line.split(' ').map(|number| number.parse().unwrap()).collect::<Vec<u32>>();
     text.lines().map(|line| numbers(line).try_into().unwrap()).collect()
-}
-
-/// A killed process may still be listed until its new parent has taken note of it: that is a zombie, or gone.
-fn is_alive(number: u32) -> bool {
-    let number = number.to_string();
-    let state = std::process::Command::new("ps").args(["-o", "stat=", "-p", &number]).output().unwrap();
-    let state = String::from_utf8_lossy(&state.stdout).trim().to_string();
-    !state.is_empty() && !state.starts_with('Z')
 }
 
 #[test]
@@ -129,10 +96,10 @@ fn it_stays_until_flags_change_and_then_nothing_is_left() {
         seen.iter().map(|start| start[2..].to_vec()).collect::<Vec<_>>(),
         [[1, 256], [1, 256], [1, 256], [2, 1024]]
     );
-    let alive: Vec<bool> = seen.iter().map(|start| is_alive(start[0])).collect();
-    assert_eq!(alive, [false, false, false, true]);
+    assert!(seen[..3].iter().all(|start| ends(start[0])));
+    assert!(is_alive(seen[3][0]));
     drop(engine);
-    assert!(!is_alive(seen[3][0]));
+    assert!(ends(seen[3][0]));
 }
 
 #[test]
@@ -167,7 +134,7 @@ fn failures_have_their_outcome_and_cause() {
         assert!(ending.cause.contains(cause), "{fault}: {ending:?}\n{log}");
         assert!(repetitions.iter().all(|one| one.request.is_none()), "{fault}: nothing is invented");
         drop(engine);
-        assert!(starts(&folder).iter().all(|start| !is_alive(start[0])), "{fault}");
+        assert!(starts(&folder).iter().all(|start| ends(start[0])), "{fault}");
     }
 }
 
@@ -198,7 +165,7 @@ fn what_never_comes_ends_with_its_deadline() {
         assert_eq!(ending.outcome, Outcome::TimedOut, "{fault}: {ending:?}");
         assert!(ending.cause.contains(cause), "{fault}: {ending:?}");
         assert!(started.elapsed() < Duration::from_secs(20));
-        assert!(starts(&folder).iter().all(|start| !is_alive(start[0])), "{fault}");
+        assert!(starts(&folder).iter().all(|start| ends(start[0])), "{fault}");
     }
 }
 

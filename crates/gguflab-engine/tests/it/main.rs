@@ -16,3 +16,5 @@ mod programs;
 mod scripts;
 #[cfg(unix)]
 mod servers;
+#[cfg(unix)]
+mod support;

@@ -44,7 +44,7 @@ pub(super) struct Server {
 
 /// What came of trying one port.
 enum Attempt {
-    Ready(Server),
+    Ready(Box<Server>),
     /// Somebody else has it.
     Taken,
 }
@@ -62,7 +62,7 @@ impl Server {
         for _ in 0..ATTEMPTS {
             run.tell(Event::Phase(Phase::Start))?;
             match Server::attempt(program, &arguments, run)? {
-                Attempt::Ready(server) => return Ok(server),
+                Attempt::Ready(server) => return Ok(*server),
                 Attempt::Taken => run.log("the port was taken by another program: trying another one")?,
             }
         }
@@ -104,7 +104,7 @@ impl Server {
             run.check_time(started, limit, "the server was not ready")?;
         }
         server.load = started.elapsed().as_secs_f64();
-        Ok(if server.is_called(&name) { Attempt::Ready(server) } else { Attempt::Taken })
+        Ok(if server.is_called(&name) { Attempt::Ready(Box::new(server)) } else { Attempt::Taken })
     }
 
     /// Whether it answers that it is ready. It answers 503 while the model is loaded, and not at all before.

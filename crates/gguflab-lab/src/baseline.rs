@@ -1,0 +1,261 @@
+//! Baselines: what a person accepted by name, and the checks against it. Files in a folder, so that a repository or a
+//! CI cache can carry them:
+//!
+//! ```text
+//! NAME/baseline-0001.json     accepted first: subject, protocol, thresholds and raw samples
+//! NAME/baseline-0002.json     accepted later; this one counts, the others stay
+//! NAME/build-0002-PROGRAM     the program that it was measured with, where it was kept
+//! NAME/checks/TIME-ID.json    one check each: raw samples of both sides and what was said of them
+//! ```
+//!
+//! Nothing is ever overwritten, by a check least of all: a reference that stays lets slow drift be seen.
+
+use crate::bench::Record;
+use crate::gate::{Check, GateError};
+use gguflab_engine::EngineSpecification;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::path::{Path, PathBuf};
+
+/// Version of [`Baseline`]; raised when older programs would misread it.
+pub const BASELINE_VERSION: u32 = 1;
+const BASELINE_FORMAT: &str = "gguflab-baseline";
+/// Longest file that is read: raw samples of hundreds of visits take some megabytes.
+const LONGEST: u64 = 256 << 20;
+
+/// What was accepted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Baseline {
+    /// Always `gguflab-baseline`.
+    pub format: String,
+    /// [`BASELINE_VERSION`].
+    pub version: u32,
+    /// When it was accepted, in seconds since 1970 (UTC).
+    pub accepted: f64,
+    /// What a check has to keep to, as `--threshold` takes it.
+    pub thresholds: Vec<String>,
+    /// The engine as `--engine` takes it.
+    pub engine: String,
+    /// File name of the program that was kept beside it, if it was.
+    pub build: Option<String>,
+    /// Where the model lay; `None` for an engine that needs none.
+    pub model: Option<PathBuf>,
+    /// What was measured.
+    pub record: Record,
+}
+
+impl Baseline {
+    /// What is accepted now.
+    #[must_use]
+    pub fn of(record: Record, thresholds: Vec<String>, engine: String, model: Option<PathBuf>) -> Baseline {
+        Baseline {
+            format: BASELINE_FORMAT.to_string(),
+            version: BASELINE_VERSION,
+            accepted: crate::bench::now(),
+            thresholds,
+            engine,
+            build: None,
+            model,
+            record,
+        }
+    }
+}
+
+/// A baseline with its number.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// 1 for the first of its name.
+    pub number: u32,
+    /// What was accepted.
+    pub baseline: Baseline,
+}
+
+/// The baselines of one name.
+#[derive(Debug, Clone)]
+pub struct Shelf {
+    name: String,
+    folder: PathBuf,
+}
+
+/// The names for which there is a baseline in a folder, in alphabetical order; none when there is no folder.
+#[must_use]
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = named
+        .filter(|name| Shelf::open(folder, name).is_ok_and(|shelf| shelf.numbers().next().is_some()))
+        .collect();
+    names.sort();
+    names
+}
+
+impl Shelf {
+    /// The place of a name's baselines in a folder; nothing is made yet.
+    ///
+    /// # Errors
+    /// [`GateError::Name`]: the name would lead out of the folder, or hide in it.
+    pub fn open(folder: &Path, name: &str) -> Result<Shelf, GateError> {
+        let plain = |sign: char| sign.is_alphanumeric() || matches!(sign, '-' | '_' | '.' | '+' | ' ');
+        if name.is_empty() || name.starts_with(['.', '-']) || name.len() > 100 || !name.chars().all(plain) {
+            return Err(GateError::Name(name.to_string()));
+        }
+        Ok(Shelf { name: name.to_string(), folder: folder.join(name) })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The numbers of the baselines that were accepted, in no order.
+    fn numbers(&self) -> impl Iterator<Item = u32> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let number = |name: &str| name.strip_prefix("baseline-")?.strip_suffix(".json")?.parse().ok();
+        entries.filter_map(move |entry| number(&entry.file_name().to_string_lossy()))
+    }
+
+    /// The baseline that counts: the one accepted last.
+    ///
+    /// # Errors
+    /// [`GateError`]: there is none, or its file cannot be read.
+    pub fn latest(&self) -> Result<Accepted, GateError> {
+        let number = self.numbers().max().ok_or_else(|| {
+            let folder = self.folder.parent().unwrap_or(&self.folder);
+            GateError::Missing { name: self.name.clone(), folder: folder.to_path_buf(), known: names(folder) }
+        })?;
+        self.read_baseline(number)
+    }
+
+    /// All of them, the first one first.
+    ///
+    /// # Errors
+    /// [`GateError`]: a file cannot be read.
+    pub fn all(&self) -> Result<Vec<Accepted>, GateError> {
+        let mut numbers: Vec<u32> = self.numbers().collect();
+        numbers.sort_unstable();
+        numbers.into_iter().map(|number| self.read_baseline(number)).collect()
+    }
+
+    fn read_baseline(&self, number: u32) -> Result<Accepted, GateError> {
+        let path = self.path(number);
+        let baseline: Baseline = read(&path, BASELINE_FORMAT, BASELINE_VERSION)?;
+        Ok(Accepted { number, baseline })
+    }
+
+    fn path(&self, number: u32) -> PathBuf {
+        self.folder.join(format!("baseline-{number:04}.json"))
+    }
+
+    /// Whether something of this name was accepted already.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.numbers().next().is_some()
+    }
+
+    /// Puts a baseline beside those that are there, and the program that it was measured with, if one is given. Gives its
+    /// number and its file.
+    ///
+    /// # Errors
+    /// [`GateError::Write`] names the file.
+    pub fn accept(
+        &self,
+        mut baseline: Baseline,
+        program: Option<&Path>,
+    ) -> Result<(u32, PathBuf), GateError> {
+        let number = self.numbers().max().unwrap_or(0) + 1;
+        make_folder(&self.folder)?;
+        if let Some(program) = program {
+            let name = program.file_name().unwrap_or_default().to_string_lossy();
+            let kept = format!("build-{number:04}-{name}");
+            copy(program, &self.folder.join(&kept))?;
+            baseline.build = Some(kept);
+        }
+        let path = self.path(number);
+        write(&path, &baseline)?;
+        Ok((number, path))
+    }
+
+    /// The engine whose program was kept with a baseline, if it was.
+    #[must_use]
+    pub fn kept_engine(&self, baseline: &Baseline, worker: &Path) -> Option<EngineSpecification> {
+        let program = self.folder.join(baseline.build.as_ref()?);
+        let kind = match baseline.record.subject.engine.kind.as_str() {
+            "embedded" => "worker",
+            other => other,
+        };
+        let text = format!("{kind}={}", program.display());
+        EngineSpecification::parse(&text, worker.to_path_buf()).ok().filter(|_| program.is_file())
+    }
+
+    /// Keeps a check. Gives its file.
+    ///
+    /// # Errors
+    /// [`GateError::Write`] names the file.
+    pub fn keep(&self, check: &Check) -> Result<PathBuf, GateError> {
+        let folder = self.folder.join("checks");
+        make_folder(&folder)?;
+        let path = folder.join(format!("{:014.0}-{}.json", check.checked * 1000.0, std::process::id()));
+        write(&path, check)?;
+        Ok(path)
+    }
+
+    /// The checks, the first one first.
+    ///
+    /// # Errors
+    /// [`GateError`]: a file cannot be read.
+    pub fn checks(&self) -> Result<Vec<Check>, GateError> {
+        let entries = std::fs::read_dir(self.folder.join("checks")).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+        paths.sort();
+        let read = |path: &PathBuf| read(path, crate::gate::CHECK_FORMAT, crate::gate::CHECK_VERSION);
+        paths.iter().map(read).collect()
+    }
+}
+
+/// Reads a file of ours: format and version first, so that what does not fit is told as such.
+fn read<T: DeserializeOwned>(path: &Path, format: &'static str, version: u32) -> Result<T, GateError> {
+    let unusable = |problem: String| GateError::File { path: path.to_path_buf(), problem };
+    let length = std::fs::metadata(path).map_err(|error| unusable(error.to_string()))?.len();
+    if length > LONGEST {
+        return Err(unusable(format!("it has {length} bytes, and at most {LONGEST} are read")));
+    }
+    let text = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let value: serde_json::Value = serde_json::from_slice(&text).map_err(|error| {
+        unusable(format!("it is cut or no JSON ({error}); take it from where it was copied, or accept anew"))
+    })?;
+    if value["format"] != format {
+        return Err(unusable(format!("it says that it is {}, not {format}", value["format"])));
+    }
+    if value["version"] != version {
+        let found = &value["version"];
+        return Err(unusable(format!("it is of version {found}, and this program reads version {version}")));
+    }
+    serde_json::from_value(value).map_err(|error| unusable(error.to_string()))
+}
+
+fn write(path: &Path, content: &impl Serialize) -> Result<(), GateError> {
+    let failed = |source: std::io::Error| GateError::Write { path: path.to_path_buf(), source };
+    let text = serde_json::to_vec_pretty(content).map_err(|error| failed(error.into()))?;
+    put(path, |beside| std::fs::write(beside, &text))
+}
+
+fn copy(program: &Path, path: &Path) -> Result<(), GateError> {
+    put(path, |beside| std::fs::copy(program, beside).map(|_| ()))
+}
+
+/// Makes a file beside its place and renames it, so that there is never half a file.
+fn put(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<(), GateError> {
+    let beside = path.with_extension(format!("{}.part", std::process::id()));
+    let made = make(&beside).and_then(|()| std::fs::rename(&beside, path));
+    if made.is_err() {
+        // The half of it that may be there is of no use to anybody.
+        let _ = std::fs::remove_file(&beside);
+    }
+    made.map_err(|source| GateError::Write { path: path.to_path_buf(), source })
+}
+
+fn make_folder(folder: &Path) -> Result<(), GateError> {
+    std::fs::create_dir_all(folder).map_err(|source| GateError::Write { path: folder.to_path_buf(), source })
+}

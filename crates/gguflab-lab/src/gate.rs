@@ -1,0 +1,407 @@
+//! The gate: has something become slower than what was accepted?
+
+pub mod threshold;
+
+use crate::baseline::{Accepted, Baseline};
+use crate::bench::{BenchRequest, BenchWatcher, Place, Record, now, visit};
+use crate::compare::{blocks_of, sequence, values};
+use crate::interleave::{Interleaved, Limits, Reason, Side, blocks, interleave};
+use crate::laboratory::{Laboratory, LaboratoryError};
+use gguflab_engine::Stop;
+use gguflab_stats::sequential::{Design, Gate, Sequence};
+use gguflab_stats::unpaired::{Summary, welch};
+use gguflab_stats::{CONFIDENCE, Estimate, mean_interval};
+use gguflab_types::{Outcome, Protocol, Purpose, Subject};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use threshold::{Bound, Threshold, ThresholdError};
+
+/// Version of [`Check`]; raised when older programs would misread it.
+pub const CHECK_VERSION: u32 = 1;
+/// What a check says that it is.
+pub const CHECK_FORMAT: &str = "gguflab-check";
+
+/// Why nothing can be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// The name is none.
+    #[error(
+        "`{0}` is no name of a baseline: take letters, digits, `-`, `_`, `.` and `+`, a letter or digit first"
+    )]
+    Name(String),
+    /// There is no baseline of this name.
+    #[error("no baseline `{name}` in {folder}: {known}", folder = folder.display(), known = in_words(known))]
+    Missing {
+        /// The name.
+        name: String,
+        /// The folder of baselines.
+        folder: PathBuf,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// There is one already.
+    #[error(
+        "baseline `{name}` was accepted already, as number {number}: give --again to accept a new one (the others stay)"
+    )]
+    Taken {
+        /// The name.
+        name: String,
+        /// The number of the one that counts.
+        number: u32,
+    },
+    /// A file of ours cannot be used.
+    #[error("{path} cannot be used: {problem}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A threshold is none.
+    #[error(transparent)]
+    Threshold(#[from] ThresholdError),
+    /// The baseline is of something else.
+    #[error(
+        "baseline `{name}` is of something else: {differences}; accept a baseline for this model under a name of its own"
+    )]
+    OtherModel {
+        /// The baseline's name.
+        name: String,
+        /// What differs, in words.
+        differences: String,
+    },
+    /// What was measured cannot be accepted.
+    #[error("nothing is accepted: a visit ended as {0}")]
+    NotMeasured(String),
+    /// The reference that was named is not what was accepted.
+    #[error("the reference is not the accepted build: {accepted} was accepted, and {program} is {found}")]
+    OtherBuild {
+        /// The build that was accepted.
+        accepted: String,
+        /// The program that was named or kept.
+        program: String,
+        /// What it is.
+        found: String,
+    },
+    /// A side cannot be prepared.
+    #[error(transparent)]
+    Laboratory(#[from] LaboratoryError),
+}
+
+fn in_words(known: &[String]) -> String {
+    match known {
+        [] => "nothing was accepted there; begin with `gguflab gate accept`".to_string(),
+        names => format!("there are {}", names.join(", ")),
+    }
+}
+
+/// What one threshold came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// The threshold as it was written.
+    pub threshold: String,
+    /// What it says.
+    pub verdict: Gate,
+    /// Why, in a few words, where the numbers do not say it.
+    pub remark: String,
+}
+
+/// How the baseline's side of a check was had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Against {
+    /// The accepted build ran in turn with the one that was checked.
+    Build,
+    /// Only its stored samples were there.
+    Stored,
+}
+
+/// A check that has ended: raw samples of both sides, and what was said of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// Always `gguflab-check`.
+    pub format: String,
+    /// [`CHECK_VERSION`].
+    pub version: u32,
+    /// When it ended, in seconds since 1970 (UTC).
+    pub checked: f64,
+    /// The number of the baseline that counted.
+    pub baseline: u32,
+    /// What the baseline's side was.
+    pub against: Against,
+    /// Both sides, the baseline first. Against stored samples, the first one is what was accepted.
+    pub interleaved: Interleaved,
+    /// Each threshold.
+    pub findings: Vec<Finding>,
+    /// What it comes to.
+    pub verdict: Gate,
+    /// What weakens it.
+    pub remarks: Vec<String>,
+}
+
+/// What is checked, and until when.
+#[derive(Debug, Clone)]
+pub struct CheckRequest {
+    /// What has to be kept to.
+    pub thresholds: Vec<Threshold>,
+    /// How long it may go on.
+    pub limits: Limits,
+}
+
+/// The thresholds with the workload that they are judged on.
+///
+/// # Errors
+/// [`ThresholdError`] names the one that is none, or that does not go with the workload.
+pub fn thresholds(texts: &[String], laboratory: &Laboratory) -> Result<Vec<Threshold>, ThresholdError> {
+    let read = |text: &String| {
+        let threshold = Threshold::parse(text, &laboratory.metrics)?;
+        threshold.check(laboratory.workload())?;
+        Ok(threshold)
+    };
+    texts.iter().map(read).collect()
+}
+
+/// The usual thresholds, as far as the workload has what they judge.
+#[must_use]
+pub fn usual_thresholds(laboratory: &Laboratory) -> Vec<String> {
+    let usual = threshold::PRESETS.iter().filter(|row| row.name == threshold::USUAL);
+    let texts = usual.map(|row| row.threshold.to_string());
+    texts.filter(|text| thresholds(std::slice::from_ref(text), laboratory).is_ok()).collect()
+}
+
+/// The protocol with what the thresholds need: those of loading load anew in each visit.
+#[must_use]
+pub fn protocol_for(thresholds: &[Threshold], protocol: Protocol) -> Protocol {
+    Protocol {
+        reload: protocol.reload || thresholds.iter().any(|one| one.quantity.needs_loading()),
+        cold: protocol.cold || thresholds.iter().any(|one| one.quantity.needs_cold_load()),
+        ..protocol
+    }
+}
+
+/// How a subject differs from the baseline's in what a check cannot be made across: model and tokenizer.
+///
+/// # Errors
+/// [`GateError::OtherModel`] says what differs.
+pub fn check_model(name: &str, accepted: &Subject, subject: &Subject) -> Result<(), GateError> {
+    let of_model = ["model fingerprint", "tokenizer"];
+    let differences = accepted.differences(subject);
+    let told: Vec<String> = differences
+        .iter()
+        .filter(|one| of_model.contains(&one.what))
+        .map(|one| format!("{} was {} and is {}", one.what, one.first, one.second))
+        .collect();
+    match told.as_slice() {
+        [] => Ok(()),
+        told => Err(GateError::OtherModel { name: name.to_string(), differences: told.join(", ") }),
+    }
+}
+
+/// How this machine differs from the baseline's, in words; empty when samples of both can be compared.
+#[must_use]
+pub fn other_machine(accepted: &Subject, subject: &Subject) -> Vec<String> {
+    let here = Subject { machine: subject.machine.clone(), ..accepted.clone() };
+    let differences = accepted.differences(&here).into_iter().filter(|one| one.essential);
+    differences.map(|one| format!("{}: {} then, {} now", one.what, one.first, one.second)).collect()
+}
+
+/// Checks in turn with the accepted build: the first side is that one.
+pub fn check_in_turn(
+    sides: &mut [Side; 2],
+    number: u32,
+    request: &CheckRequest,
+    stop: &Stop,
+    watcher: &mut dyn BenchWatcher,
+) -> Check {
+    let sequence = sequence(Design::GATE, &request.limits);
+    let mut enough = |records: &[Record; 2]| {
+        let mut findings = request.thresholds.iter().map(|one| in_turn(one, records, &sequence));
+        findings.all(|finding| finding.verdict != Gate::Inconclusive)
+    };
+    let interleaved = interleave(sides, &request.limits, stop, watcher, &mut enough);
+    let judge = |one| in_turn(one, &interleaved.sides, &sequence);
+    let findings: Vec<Finding> = request.thresholds.iter().map(judge).collect();
+    finish(number, Against::Build, interleaved, findings, Vec::new())
+}
+
+/// Checks against the stored samples: as many visits as there are of the baseline.
+pub fn check_stored(
+    side: &mut Side,
+    accepted: &Accepted,
+    request: &CheckRequest,
+    stop: &Stop,
+    watcher: &mut dyn BenchWatcher,
+) -> Check {
+    let baseline = &accepted.baseline;
+    let visits = baseline.record.trials.len().max(2);
+    let (record, reason) = measure(side, visits, stop, watcher);
+    let others = other_machine(&baseline.record.subject, &record.subject);
+    let mut remarks = vec![
+        "only stored samples of the baseline were there: what changed on this machine since then (warmth, system, other \
+         work) counts as a change of what is checked. Keep the accepted build (gate accept --keep-build, or \
+         --reference-engine) and both run in turn"
+            .to_string(),
+    ];
+    if !others.is_empty() {
+        remarks.push(format!(
+            "the baseline was measured on another machine, so nothing can be told ({})",
+            others.join("; ")
+        ));
+    }
+    let records = [baseline.record.clone(), record];
+    let judge = |one| stored(one, &records, others.is_empty());
+    let findings = request.thresholds.iter().map(judge).collect();
+    let interleaved = Interleaved { sides: records, reason, fresh: true };
+    finish(accepted.number, Against::Stored, interleaved, findings, remarks)
+}
+
+/// Visits of one side alone, each in a process of its own.
+fn measure(side: &mut Side, visits: usize, stop: &Stop, watcher: &mut dyn BenchWatcher) -> (Record, Reason) {
+    let Side { laboratory, request, .. } = side;
+    let mut record = Record::of(laboratory, request);
+    let protocol = Protocol { fresh: true, ..request.protocol.clone() };
+    let request = BenchRequest { protocol, ..request.clone() };
+    for number in 0..u32::try_from(visits).unwrap_or(u32::MAX) {
+        let turn = laboratory.take_turn(stop, &mut || watcher.waiting());
+        let Some(_turn) = turn else { return (record, Reason::Stopped) };
+        watcher.visit(number, u32::try_from(visits).unwrap_or(u32::MAX));
+        let place = Place { number, round: number, purpose: Purpose::Bench };
+        let trial = visit(laboratory, &request, place, stop, watcher);
+        let ending = trial.ending.clone();
+        record.trials.push(trial);
+        match ending.filter(|ending| ending.outcome != Outcome::Measured) {
+            None => {}
+            Some(ending) if ending.outcome == Outcome::Cancelled => return (record, Reason::Stopped),
+            Some(ending) => return (record, Reason::Failed(1, ending)),
+        }
+    }
+    (record, Reason::Decided)
+}
+
+fn finish(
+    baseline: u32,
+    against: Against,
+    interleaved: Interleaved,
+    findings: Vec<Finding>,
+    remarks: Vec<String>,
+) -> Check {
+    let verdict = match &interleaved.reason {
+        // A build that does not run is a regression, whatever was measured before.
+        Reason::Failed(1, _) => Gate::Fail,
+        Reason::Failed(..) | Reason::Stopped => Gate::Inconclusive,
+        _ => all_together(&findings),
+    };
+    Check {
+        format: CHECK_FORMAT.to_string(),
+        version: CHECK_VERSION,
+        checked: now(),
+        baseline,
+        against,
+        interleaved,
+        findings,
+        verdict,
+        remarks,
+    }
+}
+
+fn all_together(findings: &[Finding]) -> Gate {
+    let any = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
+    match () {
+        () if any(Gate::Fail) => Gate::Fail,
+        () if findings.is_empty() || any(Gate::Inconclusive) => Gate::Inconclusive,
+        () => Gate::Pass,
+    }
+}
+
+fn in_turn(threshold: &Threshold, sides: &[Record; 2], sequence: &Option<Sequence>) -> Finding {
+    let Bound::Relative(share) = threshold.bound else {
+        let level = sequence.as_ref().and_then(|sequence| sequence.level(blocks(sides).len()));
+        return in_itself(threshold, &sides[1], level.map(|level| 1.0 - level));
+    };
+    let look = sequence.as_ref().and_then(|sequence| sequence.look(&blocks_of(&threshold.quantity, sides)));
+    let verdict = look.as_ref().and_then(|look| look.gate(share, threshold.direction()));
+    let remark = if look.is_none() { "no complete block was measured" } else { "" };
+    Finding {
+        threshold: threshold.text.clone(),
+        verdict: verdict.unwrap_or(Gate::Inconclusive),
+        remark: remark.to_string(),
+    }
+}
+
+fn stored(threshold: &Threshold, sides: &[Record; 2], same_machine: bool) -> Finding {
+    let Bound::Relative(share) = threshold.bound else {
+        return in_itself(threshold, &sides[1], Some(CONFIDENCE));
+    };
+    let difference = stored_difference(threshold, sides).filter(|_| same_machine);
+    let verdict = difference.as_ref().map_or(Gate::Inconclusive, |difference| {
+        gguflab_stats::sequential::gate(difference, share, threshold.direction())
+    });
+    let remark = match (&difference, same_machine) {
+        (_, false) => "measured on another machine",
+        (None, _) => "not measured on both sides",
+        _ => "",
+    };
+    Finding { threshold: threshold.text.clone(), verdict, remark: remark.to_string() }
+}
+
+/// The relative difference of a check to stored samples: nothing is paired, so nothing cancels.
+pub(crate) fn stored_difference(threshold: &Threshold, sides: &[Record; 2]) -> Option<Estimate> {
+    let [reference, candidate] =
+        sides.each_ref().map(|record| Summary::of(&values(&threshold.quantity, record)));
+    Some(welch(&candidate?, &reference?, CONFIDENCE))
+}
+
+/// A bound that has nothing to do with the baseline; without a confidence it is too early to tell.
+fn in_itself(threshold: &Threshold, record: &Record, confidence: Option<f64>) -> Finding {
+    let logarithms: Vec<f64> = values(&threshold.quantity, record).iter().map(|value| value.ln()).collect();
+    let found = mean_interval(&logarithms, confidence.unwrap_or(CONFIDENCE)).map(|mean| mean.map(f64::exp));
+    let interval = found.as_ref().and_then(|estimate| estimate.interval).filter(|_| confidence.is_some());
+    let verdict = match interval {
+        None => Gate::Inconclusive,
+        Some(interval) => match threshold.bound {
+            Bound::AtMost(bound) if interval.high < bound => Gate::Pass,
+            Bound::AtMost(bound) if interval.low > bound => Gate::Fail,
+            Bound::AtLeast(bound) if interval.low > bound => Gate::Pass,
+            Bound::AtLeast(bound) if interval.high < bound => Gate::Fail,
+            _ => Gate::Inconclusive,
+        },
+    };
+    let remark = if found.is_none() { "not measured" } else { "" };
+    Finding { threshold: threshold.text.clone(), verdict, remark: remark.to_string() }
+}
+
+/// What can be accepted as a baseline: a record whose visits were all measured.
+///
+/// # Errors
+/// [`GateError::NotMeasured`] says how a visit ended.
+pub fn acceptable(record: &Record) -> Result<(), GateError> {
+    let bad = record.trials.iter().find(|trial| !trial.is_measured());
+    match bad.and_then(|trial| trial.ending.as_ref()) {
+        Some(ending) => Err(GateError::NotMeasured(format!("{}: {}", ending.outcome, ending.cause))),
+        None if record.trials.is_empty() => Err(GateError::NotMeasured("none: it was stopped".to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Whether what stands ready as the reference is the build that was accepted.
+///
+/// # Errors
+/// [`GateError::OtherBuild`] names both.
+pub fn check_build(baseline: &Baseline, laboratory: &Laboratory, program: &str) -> Result<(), GateError> {
+    let (accepted, found) = (&baseline.record.subject.engine.build, &laboratory.subject.engine.build);
+    if accepted == found {
+        return Ok(());
+    }
+    let (accepted, found, program) = (accepted.clone(), found.clone(), program.to_string());
+    Err(GateError::OtherBuild { accepted, program, found })
+}
