@@ -2,6 +2,7 @@
 
 mod context_switch;
 mod demo_time;
+mod false_alarms;
 mod figure;
 mod grid;
 mod header;
@@ -38,9 +39,14 @@ const BENCHMARKS: &[Benchmark] = &[
     Benchmark { name: "help-time", help: "gguflab --help, median of 20 runs", run: help_time::run },
     Benchmark { name: "header", help: "reading the header of a large GGUF file", run: header::run },
     Benchmark {
-        name: "parity",
-        help: "CPU time of pp512 and tg128 beside the real llama-bench (11 minutes)",
-        run: parity::run,
+        name: "parity-prefill",
+        help: "CPU time of pp512 beside the real llama-bench (4 minutes)",
+        run: parity::prefill,
+    },
+    Benchmark {
+        name: "parity-decode",
+        help: "CPU time of tg128 beside the real llama-bench (3 minutes; its noise wants 60 pairs, 8 minutes)",
+        run: parity::decode,
     },
     Benchmark {
         name: "context-switch",
@@ -61,6 +67,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "grid",
         help: "a tune beside a grid of 36 cells through llama-bench, on the demo model (10 minutes)",
         run: grid::run,
+    },
+    Benchmark {
+        name: "false-alarms",
+        help: "checks of the demo model against itself beside other work, as many as pairs (10 minutes)",
+        run: false_alarms::run,
     },
     Benchmark { name: "store", help: "storing 1,000 trials", run: store::run },
     Benchmark { name: "demo-time", help: "the demo, without the builds before it", run: demo_time::run },

@@ -40,28 +40,36 @@ struct Cell {
     repetitions: usize,
 }
 
-const CELLS: &[Cell] = &[
-    Cell {
-        name: "pp512",
-        ours: "--prompt 512 --generate 0",
-        theirs: "-p 512 -n 0",
-        mark: ": prompt run ",
-        repetitions: 1,
-    },
-    Cell {
-        name: "tg128",
-        ours: "--prompt 0 --generate 128",
-        theirs: "-p 0 -n 128",
-        mark: ": generation run ",
-        repetitions: 2,
-    },
-];
+const PREFILL: Cell = Cell {
+    name: "pp512",
+    ours: "--prompt 512 --generate 0",
+    theirs: "-p 512 -n 0",
+    mark: ": prompt run ",
+    repetitions: 1,
+};
+
+const DECODE: Cell = Cell {
+    name: "tg128",
+    ours: "--prompt 0 --generate 128",
+    theirs: "-p 0 -n 128",
+    mark: ": generation run ",
+    repetitions: 2,
+};
 
 /// The most that the interval may reach from no difference, in percent.
 const MARGIN: f64 = 1.0;
 
-/// Both cells.
-pub(super) fn run(request: &Request) -> Result<Vec<Figure>> {
+/// The prompt.
+pub(super) fn prefill(request: &Request) -> Result<Vec<Figure>> {
+    run(&PREFILL, request)
+}
+
+/// Generation.
+pub(super) fn decode(request: &Request) -> Result<Vec<Figure>> {
+    run(&DECODE, request)
+}
+
+fn run(cell: &Cell, request: &Request) -> Result<Vec<Figure>> {
     let model = fetch::model(&request.environment)?;
     if !model.is_real {
         bail!("the comparison is made on the real demo model, which could not be fetched");
@@ -74,8 +82,7 @@ pub(super) fn run(request: &Request) -> Result<Vec<Figure>> {
         theirs: folder.join(command::executable("llama-bench")),
         record: process::fresh_file("parity-record.json")?,
     };
-    let cells = CELLS.iter().map(|cell| compare(cell, &sides, request.pairs));
-    Ok(cells.collect::<Result<Vec<_>>>()?.concat())
+    compare(cell, &sides, request.pairs)
 }
 
 /// The two programs and what they are given.
@@ -207,15 +214,15 @@ mod tests {
              3.5 llama-bench: benchmark 1/1: prompt run 1/2\n6.5 llama-bench: benchmark 1/1: prompt run 2/2\n\
              9.75 {\"build_commit\": \"unknown\"}",
         );
-        assert_eq!(stamped_time(&said, CELLS[0].mark, 2).expect("times"), 6.25);
-        assert!(stamped_time(&said, CELLS[0].mark, 3).is_err(), "a repetition is missing");
-        assert!(stamped_time(&said[..4], CELLS[0].mark, 2).is_err(), "the row is missing");
+        assert_eq!(stamped_time(&said, PREFILL.mark, 2).expect("times"), 6.25);
+        assert!(stamped_time(&said, PREFILL.mark, 3).is_err(), "a repetition is missing");
+        assert!(stamped_time(&said[..4], PREFILL.mark, 2).is_err(), "the row is missing");
     }
 
     #[test]
     fn a_system_that_tells_nothing_is_an_error() {
         let said = lines("nan x: prompt run 1/1\nnan {}");
-        let error = stamped_time(&said, CELLS[0].mark, 1).expect_err("no times").to_string();
+        let error = stamped_time(&said, PREFILL.mark, 1).expect_err("no times").to_string();
         assert!(error.contains("needs Linux"), "{error}");
     }
 
