@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// What a record says that it is.
+const RECORD_FORMAT: &str = "gguflab-record";
 /// Version of [`Record`]; raised when old readers would misread a new file.
 pub const RECORD_VERSION: u32 = 1;
 
@@ -20,7 +22,7 @@ pub const RECORD_VERSION: u32 = 1;
 pub struct BenchRequest {
     /// The configuration.
     pub configuration: Configuration,
-    /// Visits: each loads the model anew.
+    /// Visits: each loads the model anew, in a process of its own.
     pub visits: u32,
     /// How each visit is measured.
     pub protocol: Protocol,
@@ -72,39 +74,63 @@ pub fn bench(
     stop: &Stop,
     watcher: &mut dyn BenchWatcher,
 ) -> Record {
-    let mut trials = Vec::new();
+    let mut record = Record::of(laboratory, request);
+    let loading = BenchRequest {
+        protocol: Protocol { reload: true, fresh: true, ..request.protocol.clone() },
+        ..request.clone()
+    };
     for number in 0..request.visits.max(1) {
         let Some(_turn) = laboratory.take_turn(stop, &mut || watcher.waiting()) else { break };
         watcher.visit(number, request.visits);
-        let trial = visit(laboratory, request, number, stop, watcher);
-        let measured = trial.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Measured);
-        trials.push(trial);
+        let place = Place { number, round: number, purpose: Purpose::Bench };
+        let trial = visit(laboratory, &loading, place, stop, watcher);
+        let measured = trial.is_measured();
+        record.trials.push(trial);
         if !measured {
             break;
         }
     }
-    Record {
-        format: "gguflab-record".to_string(),
-        version: RECORD_VERSION,
-        subject: laboratory.subject.clone(),
-        workload: laboratory.workload().clone(),
-        configuration: request.configuration.clone(),
-        protocol: request.protocol.clone(),
-        metrics: laboratory.metrics.clone(),
-        trials,
+    record
+}
+
+impl Record {
+    /// The record of what is about to be measured.
+    pub(crate) fn of(laboratory: &Laboratory, request: &BenchRequest) -> Record {
+        Record {
+            format: RECORD_FORMAT.to_string(),
+            version: RECORD_VERSION,
+            subject: laboratory.subject.clone(),
+            workload: laboratory.workload().clone(),
+            configuration: request.configuration.clone(),
+            protocol: request.protocol.clone(),
+            metrics: laboratory.metrics.clone(),
+            trials: Vec::new(),
+        }
     }
 }
 
-fn visit(
+/// Seconds since 1970 (UTC).
+pub(crate) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+/// Where a visit stands among the others.
+pub(crate) struct Place {
+    pub(crate) number: u32,
+    pub(crate) round: u32,
+    pub(crate) purpose: Purpose,
+}
+
+/// One visit.
+pub(crate) fn visit(
     laboratory: &mut Laboratory,
     request: &BenchRequest,
-    number: u32,
+    place: Place,
     stop: &Stop,
     watcher: &mut dyn BenchWatcher,
 ) -> Trial {
-    let protocol = Protocol { reload: true, ..request.protocol.clone() };
-    let job = laboratory.job(&request.configuration, &protocol, request.deadlines);
-    let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
+    let job = laboratory.job(&request.configuration, &request.protocol, request.deadlines);
+    let started = now();
     let mut collector = Collector { repetitions: Vec::new(), watcher };
     let (mut ending, duration) = run(laboratory, &job, stop, &mut collector);
     let repetitions = collector.repetitions;
@@ -112,10 +138,10 @@ fn visit(
         ending = without_samples();
     }
     Trial {
-        number,
+        number: place.number,
         configuration: request.configuration.clone(),
-        purpose: Purpose::Bench,
-        round: number,
+        purpose: place.purpose,
+        round: place.round,
         ending: Some(ending),
         repetitions,
         intermediates: BTreeMap::new(),

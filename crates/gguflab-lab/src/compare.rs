@@ -1,8 +1,9 @@
 //! Two sides side by side: which is better, by how much, and how sure is that?
 
 use crate::bench::{BenchWatcher, Record};
-use crate::interleave::{self, Interleaved, Limits, Side, interleave};
+use crate::interleave::{self, Interleaved, Limits, Reason, Side, interleave};
 use crate::objective::{OBJECTIVES, of_request};
+use crate::outputs::{Drift, Reference};
 use crate::quantity::Quantity;
 use gguflab_engine::Stop;
 use gguflab_stats::sequential::{Arm, Block, Design, Look, MOST_BLOCKS, Run, Sequence};
@@ -18,6 +19,8 @@ pub struct CompareRequest {
     pub margin: f64,
     /// How long it may go on.
     pub limits: Limits,
+    /// Whether the outputs are held against each other too.
+    pub outputs: bool,
 }
 
 /// One quantity of both sides.
@@ -44,6 +47,8 @@ pub struct Compared {
     pub judged: Vec<Judged>,
     /// The margin.
     pub margin: f64,
+    /// Whether both say the same; `None` where that was not asked for or the models differ.
+    pub drift: Option<Drift>,
 }
 
 /// The quantities that are compared when none is named: every objective that both workloads have.
@@ -70,7 +75,25 @@ pub fn compare(
     let interleaved = interleave(sides, &request.limits, stop, watcher, &mut enough);
     let judge = |quantity| judge(quantity, &interleaved.sides, &sequence, request.margin);
     let judged = request.quantities.iter().map(judge).collect();
-    Compared { judged, names, margin: request.margin, interleaved }
+    let drift = if request.outputs { drift(sides, &interleaved, stop) } else { None };
+    Compared { judged, names, margin: request.margin, interleaved, drift }
+}
+
+/// Holds the outputs of the second side against those of the first; `None` when the models differ, or when something
+/// could not be measured or the user stopped it.
+pub(crate) fn drift(sides: &mut [Side; 2], interleaved: &Interleaved, stop: &Stop) -> Option<Drift> {
+    let [one, other] = sides;
+    let fingerprint = |side: &Side| side.laboratory.subject.model.fingerprint.clone();
+    let cut = matches!(interleaved.reason, Reason::Failed(..) | Reason::Stopped);
+    if cut || stop.is_set() || fingerprint(one) != fingerprint(other) {
+        return None;
+    }
+    let folder = std::env::temp_dir();
+    let known = Reference::read(&mut one.laboratory, &one.request.configuration, &folder, stop);
+    Some(match known {
+        Err(reason) => Drift::unchecked(reason),
+        Ok(known) => known.check(&mut other.laboratory, &other.request.configuration, stop),
+    })
 }
 
 /// What a side measured against itself shows.

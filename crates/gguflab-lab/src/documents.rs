@@ -1,6 +1,10 @@
 //! Documents about what was measured, one file each.
 
 pub mod bench;
+pub mod calibration;
+pub mod compare;
+pub mod gate;
+pub mod history;
 pub mod imported;
 mod objectives;
 pub mod rules;

@@ -4,9 +4,10 @@ pub mod threshold;
 
 use crate::baseline::{Accepted, Baseline};
 use crate::bench::{BenchRequest, BenchWatcher, Place, Record, now, visit};
-use crate::compare::{blocks_of, sequence, values};
+use crate::compare::{blocks_of, drift, sequence, values};
 use crate::interleave::{Interleaved, Limits, Reason, Side, blocks, interleave};
 use crate::laboratory::{Laboratory, LaboratoryError};
+use crate::outputs::DriftVerdict;
 use gguflab_engine::Stop;
 use gguflab_stats::sequential::{Design, Gate, Sequence};
 use gguflab_stats::unpaired::{Summary, welch};
@@ -20,6 +21,9 @@ use threshold::{Bound, Threshold, ThresholdError};
 pub const CHECK_VERSION: u32 = 1;
 /// What a check says that it is.
 pub const CHECK_FORMAT: &str = "gguflab-check";
+
+/// What the check of the outputs is called among the findings.
+const OUTPUTS: &str = "outputs";
 
 /// Why nothing can be checked.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +145,7 @@ pub struct Check {
     pub against: Against,
     /// Both sides, the baseline first. Against stored samples, the first one is what was accepted.
     pub interleaved: Interleaved,
-    /// Each threshold.
+    /// Each threshold, and the outputs where they were checked.
     pub findings: Vec<Finding>,
     /// What it comes to.
     pub verdict: Gate,
@@ -156,6 +160,8 @@ pub struct CheckRequest {
     pub thresholds: Vec<Threshold>,
     /// How long it may go on.
     pub limits: Limits,
+    /// Whether the outputs are held against those of the accepted build too.
+    pub outputs: bool,
 }
 
 /// The thresholds with the workload that they are judged on.
@@ -230,8 +236,21 @@ pub fn check_in_turn(
     };
     let interleaved = interleave(sides, &request.limits, stop, watcher, &mut enough);
     let judge = |one| in_turn(one, &interleaved.sides, &sequence);
-    let findings: Vec<Finding> = request.thresholds.iter().map(judge).collect();
-    finish(number, Against::Build, interleaved, findings, Vec::new())
+    let mut findings: Vec<Finding> = request.thresholds.iter().map(judge).collect();
+    let mut remarks = Vec::new();
+    let drift = if request.outputs { drift(sides, &interleaved, stop) } else { None };
+    match drift.map(|drift| (drift.verdict, drift.reason)) {
+        Some((DriftVerdict::Unchecked, reason)) => {
+            remarks.push(format!("outputs were not checked: {reason}"))
+        }
+        // A build that is faster and says something else has not won.
+        Some((verdict, remark)) => {
+            let verdict = if verdict == DriftVerdict::Same { Gate::Pass } else { Gate::Fail };
+            findings.push(Finding { threshold: OUTPUTS.to_string(), verdict, remark });
+        }
+        None => {}
+    }
+    finish(number, Against::Build, interleaved, findings, remarks)
 }
 
 /// Checks against the stored samples: as many visits as there are of the baseline.

@@ -4,20 +4,25 @@
 //! becomes a document in [`documents`].
 
 mod adopt;
+pub mod baseline;
 pub mod bench;
 pub mod bench_tuner;
 pub mod commands;
+pub mod compare;
 pub mod devices;
 pub mod documents;
 pub mod effects;
 mod forecast;
+pub mod gate;
 pub mod inspect;
+pub mod interleave;
 pub mod laboratory;
 pub mod merge;
 pub mod objective;
 pub mod outputs;
 pub mod pasted;
 pub mod profile;
+pub mod quantity;
 pub mod requirement;
 pub mod run;
 pub mod space_file;
@@ -34,6 +39,7 @@ pub use gguflab_data::{DataError, Places, find_model};
 pub use gguflab_engine::{ENGINES, EngineError, EngineSpecification, Stop, machine, open};
 pub use gguflab_search::space::{Items, PRESETS, preset};
 pub use gguflab_search::{Budget, Conclusion, PRUNERS, PrunerRow, SAMPLERS, SpaceRequest, Stage};
+pub use gguflab_stats::sequential::Gate as GateVerdict;
 pub use gguflab_store::Store;
 pub use objective::Objective;
 pub use requirement::{Requirement, RequirementError};

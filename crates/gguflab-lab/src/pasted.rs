@@ -288,7 +288,10 @@ fn is_flag(word: &str) -> bool {
 }
 
 /// The words of a POSIX shell, as far as people paste them: quotes, backslashes, lines that go on.
-fn split(text: &str) -> Result<Vec<String>, String> {
+///
+/// # Errors
+/// A quote without an end.
+pub fn split(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let (mut word, mut inside) = (String::new(), false);
     let mut signs = text.chars();

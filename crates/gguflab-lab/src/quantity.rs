@@ -155,10 +155,9 @@ impl Quantity {
 
 fn figure(name: &str, declared: &[DeclaredMetric]) -> Result<(Figure, Unit, Direction), QuantityError> {
     let percentile = name.strip_prefix(metric::INTER_TOKEN).and_then(|rest| rest.strip_prefix("-p"));
-    if let Some(percent) = percentile.and_then(|digits| digits.parse::<f64>().ok()) {
-        if percent > 0.0 && percent < 100.0 {
-            return Ok((Figure::Percentile(percent / 100.0), Unit::Seconds, Direction::Lower));
-        }
+    let percent = percentile.and_then(|digits| digits.parse::<f64>().ok());
+    if let Some(percent) = percent.filter(|percent| *percent > 0.0 && *percent < 100.0) {
+        return Ok((Figure::Percentile(percent / 100.0), Unit::Seconds, Direction::Lower));
     }
     let found = objective::figure(name, declared);
     let found =

@@ -129,14 +129,14 @@ pub fn violation(
     (!missed.is_empty()).then(|| Violation { words: words.join("; "), excess })
 }
 
-fn parse_bound(text: &str, unit: Unit) -> Option<f64> {
+pub(crate) fn parse_bound(text: &str, unit: Unit) -> Option<f64> {
     let found = units(unit).iter().find_map(|(name, size)| Some((text.strip_suffix(name)?, *size)));
     let (number, size) = found.unwrap_or((text, 1.0));
     let number = number.trim().parse::<f64>().ok()?;
     (number.is_finite() && number > 0.0).then_some(number * size)
 }
 
-fn unit_names(unit: Unit) -> String {
+pub(crate) fn unit_names(unit: Unit) -> String {
     let names: Vec<&str> = units(unit).iter().map(|(name, _)| *name).collect();
     if names.is_empty() { "none".to_string() } else { names.join(", ") }
 }

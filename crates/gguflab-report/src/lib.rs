@@ -4,6 +4,7 @@
 //! [`render::FORMATS`] turns any document into any format. Numbers stay in base units until they are shown:
 //! [`mod@format`] is the one place that scales and rounds them. This crate reads nothing and writes nothing.
 
+pub mod calendar;
 pub mod chart;
 pub mod document;
 pub mod format;

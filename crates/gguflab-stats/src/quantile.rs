@@ -125,8 +125,9 @@ fn stretched_interval(sorted: &[f64], effective: f64, probability: f64, confiden
     Some(Interval { low: *sorted.get(lower - 1)?, high: *sorted.get(upper - 1)?, confidence: ranks.coverage })
 }
 
-/// Hyndman & Fan 1996, definition 8.
-fn sample_quantile(sorted: &[f64], probability: f64) -> Option<f64> {
+/// The median-unbiased quantile of values in order (Hyndman & Fan 1996, definition 8); `None` without values.
+#[must_use]
+pub fn sample_quantile(sorted: &[f64], probability: f64) -> Option<f64> {
     if !(0.0..=1.0).contains(&probability) {
         return None;
     }

@@ -162,7 +162,7 @@ impl Sequence {
         let interval = self.level(found.blocks).and_then(|level| {
             let half = student_quantile(1.0 - level / 2.0, found.freedom as f64) * found.error?;
             let (low, high, confidence) = (found.effect - half, found.effect + half, 1.0 - self.design.error);
-            half.is_finite().then_some(Interval { low, high, confidence })
+            (half < WIDEST).then_some(Interval { low, high, confidence })
         });
         let estimate = Estimate { value: found.effect, interval, count: found.runs, method: found.method() };
         Some(Look {
@@ -241,5 +241,7 @@ pub fn gate(difference: &Estimate, threshold: f64, direction: Direction) -> Gate
     }
 }
 
+/// Half of the widest interval that is shown, a logarithm: one that reaches a factor of ten away says nothing.
+const WIDEST: f64 = std::f64::consts::LN_10;
 /// The most blocks of a design: beyond, the boundary would take seconds to find.
 pub const MOST_BLOCKS: usize = 200;

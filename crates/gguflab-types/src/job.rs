@@ -35,6 +35,10 @@ pub struct Protocol {
     pub reload: bool,
     /// Drop the file from the page cache before loading.
     pub cold: bool,
+    /// Start the engine's process anew, with its memory as llama.cpp's own tools have it: where it happens to lie is
+    /// drawn anew too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
 }
 
 impl Default for Protocol {
@@ -48,6 +52,7 @@ impl Default for Protocol {
             seed: 42,
             reload: false,
             cold: false,
+            fresh: false,
         }
     }
 }

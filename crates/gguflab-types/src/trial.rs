@@ -1,7 +1,7 @@
 //! One visit of one configuration.
 
 use crate::configuration::Configuration;
-use crate::outcome::Ending;
+use crate::outcome::{Ending, Outcome};
 use crate::sample::Repetition;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub enum Purpose {
     Race,
     /// A plain measurement.
     Bench,
+    /// One visit in an interleaved comparison of two sides.
+    Compare,
     /// Asked for by name in Optuna's queue of the study; run first, and beside the budget.
     Enqueued,
     /// Run by another program that shares the study, which told a value and no samples.
@@ -30,13 +32,14 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Purpose; 8] = [
+    pub const ALL: [Purpose; 9] = [
         Purpose::Baseline,
         Purpose::Grid,
         Purpose::Screen,
         Purpose::Search,
         Purpose::Race,
         Purpose::Bench,
+        Purpose::Compare,
         Purpose::Enqueued,
         Purpose::Foreign,
     ];
@@ -51,6 +54,7 @@ impl Purpose {
             Purpose::Search => "search",
             Purpose::Race => "race",
             Purpose::Bench => "bench",
+            Purpose::Compare => "compare",
             Purpose::Enqueued => "enqueued",
             Purpose::Foreign => "foreign",
         }
@@ -90,4 +94,12 @@ pub struct Trial {
     pub started: f64,
     /// Wall seconds from start to end; `None` while it runs.
     pub duration: Option<f64>,
+}
+
+impl Trial {
+    /// Whether it ended with everything measured.
+    #[must_use]
+    pub fn is_measured(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Measured)
+    }
 }

@@ -179,6 +179,16 @@ pub const WORKLOADS: &[WorkloadRow] = &[
         help: "four requests at a time",
     },
     WorkloadRow {
+        name: "short-long",
+        request: Request::new(32, 64),
+        help: "the same text short and long, to tell what a longer prompt costs: the short one",
+    },
+    WorkloadRow {
+        name: "short-long",
+        request: Request::new(640, 64),
+        help: "the long one, twenty times as long",
+    },
+    WorkloadRow {
         name: LOGITS,
         request: Request::all_logits(512),
         help: "the logits of every token of a text, as perplexity, imatrix and KL divergence need them (--context N)",

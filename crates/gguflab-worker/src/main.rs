@@ -79,7 +79,6 @@ impl Options {
 
 fn work(options: &Options) -> ExitCode {
     contain::this_process(options.address_space);
-    gguflab_native::usage::keep_freed_memory();
     let output = channel::take_over_output();
     let commands = channel::read_commands();
     channel::capture_log(&output);

@@ -50,6 +50,9 @@ pub(crate) fn bench<'model>(
     check(model, &wanted.workload)?;
     let (started, before) = (Instant::now(), usage::now());
     output.send(&Message::Phase { request, phase: Phase::Context });
+    if !wanted.protocol.fresh {
+        usage::keep_freed_memory();
+    }
     let context_time = prepare(model, session, &wanted)?;
     // Only now has the context of the trial before left the memory: it must not count in this one's peak.
     usage::give_back_memory();

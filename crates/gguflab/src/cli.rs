@@ -1,6 +1,12 @@
 //! The arguments as they are written; what they mean is settled in [`crate::settings`].
 
+mod compare;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use compare::{
+    BaselineArguments, Compare, Gate, GateAccept, GateCalibrate, GateCheck, GateVerb, History,
+    InterleavedArguments,
+};
 use std::path::PathBuf;
 
 /// One laboratory for GGUF models: measure, tune, compare, on your own hardware, with numbers you can trust.
@@ -56,13 +62,19 @@ pub(crate) enum Verb {
     Bench(Bench),
     /// Find a faster configuration for this machine and a workload, and prove it
     Tune(Box<Tune>),
+    /// Measure two models, engine builds, configurations or workloads side by side: which is better?
+    Compare(Box<Compare>),
+    /// Accept baselines, and check against them: fails when something got slower
+    Gate(Gate),
+    /// Show accepted baselines and the checks against them over time
+    History(History),
     /// Write the report of a stored study
     Report(Report),
     /// Write the trials of a stored study as a table
     Export(Export),
     /// List, show, copy, merge, export, rename and delete what is stored
     Study(Study),
-    /// List knobs, metrics, workloads, engines, objectives, samplers, pruners or presets
+    /// List knobs, metrics, workloads, engines, objectives, samplers, pruners, presets or thresholds
     List(List),
     /// Print a completion script for a shell
     Completions(Completions),
@@ -83,7 +95,7 @@ pub(crate) struct Devices {
 }
 
 /// Which engine, and how it is started.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineArguments {
     /// embedded, worker=PATH, llama-bench=PATH, llama-server=PATH, command=COMMAND or simulated[=PRESET]
@@ -102,7 +114,7 @@ pub(crate) struct EngineArguments {
 }
 
 /// What is run.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Workload")]
 pub(crate) struct WorkloadArguments {
     /// A named workload (see `gguflab list workloads`)
@@ -443,6 +455,8 @@ pub(crate) enum Listing {
     Presets,
     /// What cuts trials that cannot win
     Pruners,
+    /// What a check has to keep to, by name
+    Thresholds,
 }
 
 /// Arguments of `completions`.

@@ -2,9 +2,10 @@
 //!
 //! 0 done; 1 what was asked for could not be done (every trial failed, a study does not fit); 2 wrong arguments;
 //! 3 a file or model cannot be used; 4 the engine cannot be used; 5 the store cannot be used; 130 stopped by the
-//! user.
+//! user; a gate that could neither pass nor fail ends with 6.
 
 use crate::printer::Printer;
+use gguflab_lab::gate::GateError;
 use gguflab_lab::inspect::InspectError;
 use gguflab_lab::{EngineError, LaboratoryError, StudyError};
 use gguflab_store::StoreError;
@@ -17,6 +18,8 @@ const USAGE: u8 = 2;
 const MODEL: u8 = 3;
 const ENGINE: u8 = 4;
 const STORE: u8 = 5;
+/// A check could not tell.
+pub(crate) const INCONCLUSIVE: u8 = 6;
 /// 128 + SIGINT, as shells have it.
 pub(crate) const STOPPED: u8 = 130;
 
@@ -84,6 +87,9 @@ fn code(error: &anyhow::Error) -> u8 {
         if let Some(error) = cause.downcast_ref::<LaboratoryError>() {
             return of_laboratory(error);
         }
+        if let Some(error) = cause.downcast_ref::<GateError>() {
+            return of_gate(error);
+        }
         if let Some(error) = cause.downcast_ref::<StudyError>() {
             return of_study(error);
         }
@@ -107,6 +113,18 @@ fn of_engine(error: &EngineError) -> u8 {
     match error {
         EngineError::Unknown { .. } | EngineError::Target { .. } => USAGE,
         _ => ENGINE,
+    }
+}
+
+fn of_gate(error: &GateError) -> u8 {
+    match error {
+        GateError::Name(_) | GateError::Missing { .. } | GateError::Taken { .. } => USAGE,
+        GateError::File { .. } | GateError::OtherModel { .. } => MODEL,
+        GateError::OtherBuild { .. } => ENGINE,
+        GateError::Write { .. } => STORE,
+        GateError::NotMeasured(_) => FAILED,
+        GateError::Laboratory(error) => of_laboratory(error),
+        GateError::Threshold(_) => USAGE,
     }
 }
 

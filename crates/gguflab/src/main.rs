@@ -6,6 +6,7 @@ mod exit;
 mod places;
 mod printer;
 mod settings;
+mod side;
 mod space;
 
 use clap::Parser;
@@ -31,6 +32,9 @@ fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<ExitCode> {
         Verb::Devices(devices) => commands::devices::devices(&devices, printer),
         Verb::Bench(bench) => commands::bench::bench(&bench, printer),
         Verb::Tune(tune) => commands::tune::tune(&tune, printer),
+        Verb::Compare(compare) => commands::compare::compare(&compare, printer),
+        Verb::Gate(gate) => commands::gate::gate(&gate, printer),
+        Verb::History(history) => commands::gate::history(&history, printer),
         Verb::Report(report) => commands::report::report(&report, printer),
         Verb::Export(export) => commands::report::export(&export, printer),
         Verb::Study(study) => commands::study::study(&study, printer),

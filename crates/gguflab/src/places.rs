@@ -6,10 +6,20 @@ use std::path::PathBuf;
 
 /// File of studies when none is named.
 pub(crate) fn default_store() -> Result<PathBuf> {
-    let strategy = choose_base_strategy().context("cannot find the home folder: name a file with --store")?;
-    let folder = strategy.data_dir().join("gguflab");
+    let folder = data("name a file with --store")?;
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make folder {}", folder.display()))?;
     Ok(folder.join("studies.db"))
+}
+
+/// Folder of baselines when none is named.
+pub(crate) fn default_baselines() -> Result<PathBuf> {
+    Ok(data("name a folder with --baselines")?.join("baselines"))
+}
+
+fn data(otherwise: &str) -> Result<PathBuf> {
+    let strategy =
+        choose_base_strategy().with_context(|| format!("cannot find the home folder: {otherwise}"))?;
+    Ok(strategy.data_dir().join("gguflab"))
 }
 
 /// Folder for what can be made again; `None` when there is no home folder.

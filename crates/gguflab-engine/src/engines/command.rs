@@ -207,7 +207,7 @@ impl CommandEngine {
             .talk
             .as_mut()
             .is_some_and(|talk| talk.environment == program.environment && !talk.has_ended());
-        if runs && !run.job.protocol.reload {
+        if runs && !run.job.protocol.reload && !run.job.protocol.fresh {
             return Ok(true);
         }
         self.talk = None;

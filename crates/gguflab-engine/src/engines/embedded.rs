@@ -238,6 +238,8 @@ impl Embedded {
             // Pages that are mapped stay in the cache, so the old process has to go first.
             self.worker = None;
             run.make_cold(job)?;
+        } else if job.protocol.fresh {
+            self.worker = None;
         } else if job.protocol.reload {
             self.state.loaded = None;
         }

@@ -142,7 +142,7 @@ impl LlamaServer {
             // One that died while it was idle is nobody's failure.
             same && !server.has_ended()
         });
-        if serves && !protocol.reload && !protocol.cold {
+        if serves && !protocol.reload && !protocol.cold && !protocol.fresh {
             return Ok(());
         }
         self.server = None;

@@ -3,6 +3,7 @@
 use super::{Imported, SUMMARY, TRIALS};
 use crate::objective;
 use crate::study::OpenStudy;
+use gguflab_report::calendar::calendar;
 use gguflab_report::render::csv;
 use gguflab_report::{Cell, Column, Table};
 use gguflab_types::{Outcome, Repetition, Request, Trial, metric};
@@ -96,7 +97,7 @@ fn row<'a>(study: &OpenStudy, trial: &'a Trial) -> Row<'a> {
     let layers = layers.to_string();
     let attention = u8::from(!trial.configuration.is_word("flash-attention", &["off"])).to_string();
     let rate = |name: &str| {
-        let measured = trial.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Measured);
+        let measured = trial.is_measured();
         let value = objective::find(name)?.value(&trial.repetitions, &study.settings.workload);
         value.filter(|_| measured)
     };
@@ -263,22 +264,6 @@ fn instant(seconds: f64) -> String {
 fn stamp(seconds: f64) -> String {
     let [year, month, day, hour, minute, second] = calendar(seconds);
     format!("{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}")
-}
-
-/// Seconds since 1970 as a date of the Gregorian calendar and a time (Fliegel & Van Flandern 1968).
-fn calendar(seconds: f64) -> [i64; 6] {
-    let whole = seconds.clamp(0.0, 2.5e11).floor() as i64;
-    let (days, rest) = (whole.div_euclid(86_400), whole.rem_euclid(86_400));
-    // The Julian day of 1970-01-01 is 2440588.
-    let mut left = days + 2_440_588 + 68_569;
-    let century = 4 * left / 146_097;
-    left -= (146_097 * century + 3) / 4;
-    let year = 4000 * (left + 1) / 1_461_001;
-    left = left - 1461 * year / 4 + 31;
-    let month = 80 * left / 2447;
-    let day = left - 2447 * month / 80;
-    let late = month / 11;
-    [100 * (century - 49) + year + late, month + 2 - 12 * late, day, rest / 3600, rest / 60 % 60, rest % 60]
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::{change_cell, estimate_cell, subject};
 use crate::bench::Record;
 use crate::compare::{Compared, Judged};
 use crate::interleave::{Interleaved, Reason, blocks};
+use crate::outputs;
 use gguflab_report::chart::{Axis, ChartKind, Reference, Row};
 use gguflab_report::document::Tone;
 use gguflab_report::format::number;
@@ -25,6 +26,10 @@ pub fn document(compared: &Compared, warnings: &[String]) -> Document {
     document.chart(chart(compared));
     document.paragraph(how_in_words(&compared.interleaved));
     add_remarks(compared, &mut document);
+    if let Some(drift) = &compared.drift {
+        document.heading(1, "Outputs");
+        document.blocks.extend(outputs::document(drift).blocks);
+    }
     document.heading(1, "What differs");
     document.table(differences(&compared.names, &compared.interleaved.sides));
     document.heading(1, "Subject");

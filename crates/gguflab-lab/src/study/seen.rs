@@ -32,7 +32,7 @@ impl OpenStudy {
     /// measured.
     #[must_use]
     pub fn value(&self, trial: &Trial) -> Option<f64> {
-        let measured = trial.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Measured);
+        let measured = trial.is_measured();
         let value = match trial.purpose {
             Purpose::Foreign => trial.told.get(self.told_place()?).copied(),
             _ => self.objective.value(&trial.repetitions, &self.settings.workload),
@@ -48,7 +48,7 @@ impl OpenStudy {
     /// All objectives of a measured trial in their own units; `None` when one of them was not measured.
     #[must_use]
     pub fn values(&self, trial: &Trial) -> Option<Vec<f64>> {
-        let measured = trial.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Measured);
+        let measured = trial.is_measured();
         let values = match trial.purpose {
             Purpose::Foreign => Some(trial.told.clone()).filter(|told| told.len() == self.objectives.len()),
             _ => self.values_of(&trial.repetitions),
@@ -64,7 +64,7 @@ impl OpenStudy {
     /// How a measured trial misses what is required, if it does. Another program tells no samples to look at.
     #[must_use]
     pub fn violation(&self, trial: &Trial) -> Option<Violation> {
-        let measured = trial.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Measured);
+        let measured = trial.is_measured();
         let looked_at = measured && trial.purpose != Purpose::Foreign;
         let missed =
             || requirement::violation(&self.requirements, &trial.repetitions, &self.settings.workload);

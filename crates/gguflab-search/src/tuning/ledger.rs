@@ -90,7 +90,7 @@ impl Ledger {
                 self.searched += 1;
                 self.searched_ended += ended;
             }
-            Purpose::Enqueued | Purpose::Foreign => {}
+            Purpose::Enqueued | Purpose::Foreign | Purpose::Compare => {}
         }
     }
 }

@@ -56,6 +56,9 @@ pub(crate) struct InterleavedArguments {
     /// Measured repetitions in each visit
     #[arg(short, long, value_name = "N", default_value_t = 1)]
     pub(crate) repetitions: u32,
+    /// Do not check that both sides say the same
+    #[arg(long)]
+    pub(crate) no_outputs: bool,
 }
 
 /// Arguments of `gate`.

@@ -92,13 +92,14 @@ fn code(record: &Record) -> ExitCode {
     }
 }
 
-struct Watcher<'a> {
-    printer: &'a Printer,
+pub(super) struct Watcher<'a> {
+    pub(super) printer: &'a Printer,
 }
 
 impl BenchWatcher for Watcher<'_> {
     fn visit(&mut self, number: u32, of: u32) {
-        self.printer.say(&format!("visit {} of {of}", number + 1));
+        let of = if of > 0 { format!(" of {of}") } else { String::new() };
+        self.printer.say(&format!("visit {}{of}", number + 1));
     }
 
     fn waiting(&mut self) {

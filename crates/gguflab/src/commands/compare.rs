@@ -23,7 +23,8 @@ pub(crate) fn compare(arguments: &Compare, printer: &Printer) -> Result<ExitCode
     let mut sides = sides(arguments, printer)?;
     let quantities = quantities(&arguments.metric, &sides)?;
     let limits = limits(&arguments.interleaved, arguments.workload.seed)?;
-    let request = CompareRequest { quantities, margin: arguments.margin, limits };
+    let outputs = !arguments.interleaved.no_outputs;
+    let request = CompareRequest { quantities, margin: arguments.margin, limits, outputs };
     let stop = super::stop_on_interrupt()?;
     let compared = measure(&mut sides, &request, &stop, &mut Watcher { printer });
     let document = documents::compare::document(&compared, &warnings(&sides));

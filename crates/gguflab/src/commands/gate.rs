@@ -123,7 +123,8 @@ fn check(arguments: &GateCheck, printer: &Printer) -> Result<ExitCode> {
     let texts = if arguments.threshold.is_empty() { &baseline.thresholds } else { &arguments.threshold };
     let thresholds = usable(gate::thresholds(texts, &checked.laboratory))?;
     checked.request.protocol = gate::protocol_for(&thresholds, checked.request.protocol);
-    let request = CheckRequest { thresholds, limits };
+    let outputs = !arguments.interleaved.no_outputs;
+    let request = CheckRequest { thresholds, limits, outputs };
     let stop = super::stop_on_interrupt()?;
     let mut watcher = Watcher { printer };
     let (check, warnings) = match side.reference(&shelf, &checked)? {

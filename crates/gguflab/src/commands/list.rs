@@ -19,6 +19,7 @@ pub(crate) fn list(arguments: &List, printer: &Printer) -> Result<ExitCode> {
         Listing::Objectives => ("Objectives", named(OBJECTIVES.iter().map(|row| (row.name, row.help)))),
         Listing::Presets => ("Presets", named(PRESETS.iter().map(|row| (row.name, row.help)))),
         Listing::Pruners => ("Pruners", named(PRUNERS.iter().map(|row| (row.name, row.help)))),
+        Listing::Thresholds => ("Thresholds", thresholds()),
         Listing::Samplers => ("Samplers", named(SAMPLERS.iter().map(|row| (row.name, row.help)))),
     };
     let mut document = Document::new(title);
@@ -78,6 +79,16 @@ fn workloads() -> Table {
         let counts = [request.prompt, request.depth, request.generate, request.concurrency];
         let cells = counts.map(|count| Cell::count(u64::from(count)));
         table.push([Cell::code(row.name)].into_iter().chain(cells).chain([Cell::text(row.help)]));
+    }
+    table
+}
+
+fn thresholds() -> Table {
+    let mut table = Table::new("", ["preset", "threshold", "workload", "what it is"].map(Column::new));
+    for row in gguflab_lab::gate::threshold::PRESETS {
+        let workload = if row.workload.is_empty() { "any" } else { row.workload };
+        let cells = [Cell::code(row.name), Cell::code(row.threshold), Cell::text(workload)];
+        table.push(cells.into_iter().chain([Cell::text(row.help)]));
     }
     table
 }

@@ -1,7 +1,9 @@
 //! The verbs: arguments in, a result printed, an exit code out.
 
 pub(crate) mod bench;
+pub(crate) mod compare;
 pub(crate) mod devices;
+pub(crate) mod gate;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod report;

@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 #[cfg(unix)]
 mod command;
+mod gates;
 mod knobs;
 mod pruning;
 mod reports;

@@ -1,0 +1,191 @@
+//! `compare`, `gate` and `history`: verdicts, files and exit codes.
+
+use crate::support::{Ended, Place};
+use gguflab_lab::interleave::{Interleaved, Reason};
+use gguflab_types::Purpose;
+
+const SIDES: &str = "--engine simulated=noise=1 --seed 5";
+
+fn verdict_of(ended: &Ended, quantity: &str) -> String {
+    let line = ended.output.lines().find(|line| line.contains(&format!(" {quantity} ")));
+    let line = line.unwrap_or_else(|| panic!("{quantity} is not there\n{ended}"));
+    line.rsplit('│').nth(1).unwrap_or_default().trim().to_string()
+}
+
+#[test]
+fn a_comparison_says_which_side_is_better() {
+    let place = Place::new();
+    let worse =
+        place.check(&format!("compare threads=4 threads=2 {SIDES}"), 0, "threads=2 is worse than threads=4");
+    assert!(
+        verdict_of(&worse, "time").ends_with("worse")
+            && verdict_of(&worse, "memory").ends_with("indistinguishable")
+    );
+    let better = place.check(&format!("compare threads=2 threads=4 {SIDES}"), 0, "threads=4 is better");
+    assert!(verdict_of(&better, "time").ends_with("better"));
+    let same = place.check(
+        &format!("compare threads=4 threads=4 {SIDES} --margin 0.05"),
+        0,
+        "do not differ by more",
+    );
+    assert!(same.output.contains("A again") || same.output.contains("B beside A"), "{same}");
+    place.check(&format!("compare threads=4 threads=4 {SIDES} --margin 0.0001"), 0, "Undecided");
+}
+
+#[test]
+fn both_sides_are_measured_in_turn_and_kept() {
+    let place = Place::new();
+    let line = format!("compare threads=4 threads=2 {SIDES} --record {{}}/both.json --report {{}}/both.html");
+    place.check(&line, 0, "worse");
+    let kept: Interleaved = serde_json::from_str(&place.read("both.json")).unwrap();
+    assert_eq!(kept.reason, Reason::Decided);
+    let mut trials: Vec<_> = kept
+        .sides
+        .iter()
+        .enumerate()
+        .flat_map(|(side, record)| record.trials.iter().map(move |trial| (trial, side)))
+        .collect();
+    trials.sort_by_key(|(trial, _)| trial.number);
+    assert!(trials.iter().enumerate().all(|(place, (trial, _))| trial.number as usize == place));
+    assert!(trials.iter().all(|(trial, _)| trial.purpose == Purpose::Compare));
+    for block in trials[2..].chunks(4) {
+        let order: Vec<usize> = block.iter().map(|(_, side)| *side).collect();
+        assert!(order == [0, 1, 1, 0] || order == [1, 0, 0, 1], "{order:?}");
+    }
+    assert!(place.read("both.html").contains("<svg"));
+}
+
+#[test]
+fn two_models_two_workers_and_two_workloads_are_sides() {
+    let place = Place::with_model();
+    std::fs::copy(place.path("tiny.gguf"), place.path("other.gguf")).unwrap();
+    let small = "--prompt 32 --generate 8 --set threads=1 --budget-runs 4";
+    let models = place.check(&format!("compare tiny.gguf other.gguf {small} --metric decode"), 0, "outputs");
+    assert!(models.output.contains("same") && models.output.contains("other.gguf"), "{models}");
+    let flags = format!("compare ubatch=16 ubatch=32 --model tiny.gguf {small}");
+    place.check(&flags, 0, "ubatch=32");
+    let depths = place.check(
+        &format!("compare depth=0 depth=64 --model tiny.gguf {small} --no-outputs"),
+        0,
+        "workload",
+    );
+    assert!(depths.output.contains("pp32+tg8@d64"), "{depths}");
+}
+
+#[test]
+fn sides_that_are_none_are_refused_by_name() {
+    let place = Place::with_model();
+    for (line, code, words) in [
+        ("compare a=1 a=2 --engine simulated", 2, "a"),
+        ("compare threads=4 threads=2 --engine simulated --metric speed", 2, "`speed`"),
+        ("compare threads=4 threads=2 --engine simulated --metric decode@long", 2, "decode@long"),
+        ("compare threads=4 threads=2 --engine simulated --margin 2", 2, "--margin 2"),
+        ("compare threads=4 threads=2 --engine simulated --budget-runs 3", 2, "--budget-runs 3"),
+        ("compare tiny.gguf nothing.gguf", 3, "nothing.gguf"),
+        ("compare prompt=x prompt=2 --engine simulated", 2, "prompt"),
+        ("compare threads=2 threads=1", 2, "model"),
+    ] {
+        place.check(line, code, words);
+    }
+}
+
+/// A place with an accepted baseline of the simulated engine.
+fn accepted() -> Place {
+    let place = Place::new();
+    place.check(&gate("accept mine --engine simulated=noise=1 --visits 6"), 0, "accepted as number 1");
+    place
+}
+
+fn gate(rest: &str) -> String {
+    format!("gate {rest} --baselines {{}}/accepted")
+}
+
+#[test]
+fn a_gate_passes_fails_and_cannot_tell() {
+    let place = accepted();
+    let before = place.read("accepted/mine/baseline-0001.json");
+    let check = |rest: &str| gate(&format!("check mine --reference-engine simulated=noise=1 {rest}"));
+    place.check(&check("--engine simulated=noise=1,seed=7"), 0, "Pass");
+    let slower = "--engine simulated=noise=1,speed=0.7 --junit {}/junit.xml --report {}/report.md";
+    place.check(&check(slower), 1, "Fail");
+    assert!(
+        place.read("junit.xml").contains("<failure") && place.read("junit.xml").contains("decode&lt;10%")
+    );
+    assert!(place.read("report.md").contains("✗ fail"));
+    place.check(&check("--engine simulated=noise=1,speed=0.905 --budget-runs 4"), 6, "Inconclusive");
+    place.check(&check("--engine simulated=noise=1,speed=2 --threshold decode>1000000"), 1, "Fail");
+    place.check(&check("--engine simulated=noise=1,speed=2 --threshold decode>1"), 0, "Pass");
+    assert_eq!(before, place.read("accepted/mine/baseline-0001.json"), "a check writes over nothing");
+    let history = place.check("history mine --baselines {}/accepted", 0, "the accepted build, in turn");
+    for verdict in ["pass", "fail", "inconclusive"] {
+        assert!(history.output.contains(verdict), "{history}");
+    }
+    place.check("history --baselines {}/accepted --output {}/history.html", 0, "");
+    assert!(place.read("history.html").contains("<svg"));
+}
+
+#[test]
+fn stored_samples_are_weaker_and_that_is_said() {
+    let place = accepted();
+    let check = |rest: &str| gate(&format!("check mine --stored {rest}"));
+    place.check(&check("--engine simulated=noise=1"), 0, "only stored samples of the baseline were there");
+    place.check(&check("--engine simulated=noise=1,speed=0.5"), 1, "Fail");
+}
+
+#[test]
+fn what_was_accepted_stays() {
+    let place = accepted();
+    let again = gate("accept mine --engine simulated=noise=1 --visits 2");
+    place.check(&again, 2, "--again");
+    place.check(&format!("{again} --again"), 0, "accepted as number 2");
+    assert!(place.path("accepted/mine/baseline-0001.json").exists());
+    place.check(&gate("check mine --engine simulated=noise=1 --stored"), 0, "number 2");
+}
+
+#[test]
+fn baselines_that_do_not_fit_are_refused_by_name() {
+    let place = accepted();
+    place.check(&gate("check other --engine simulated"), 2, "there are mine");
+    place.check(&gate("check mine --engine simulated=desktop"), 3, "something else");
+    place.check(&gate("accept ../mine --engine simulated"), 2, "`../mine`");
+    place.check(&gate("accept new --engine simulated --threshold decode"), 2, "decode<10%");
+    place.check(&gate("accept new --engine simulated --preset quick"), 2, "perf-methodology");
+    place.check(&gate("accept new --engine simulated --keep-build"), 2, "--keep-build");
+    place.check(
+        &gate("check mine --engine simulated --reference-engine simulated=speed=3"),
+        4,
+        "not the accepted build",
+    );
+    let path = "accepted/mine/baseline-0001.json";
+    let text = place.read(path);
+    place.write(path, &text[..text.len() / 2]);
+    place.check(&gate("check mine --engine simulated"), 3, "cut or no JSON");
+    place.write(path, text.replacen("\"version\": 1", "\"version\": 99", 1));
+    place.check(&gate("check mine --engine simulated"), 3, "version 99");
+    place.check("history mine --baselines {}/accepted", 3, "version 99");
+}
+
+#[test]
+fn a_calibration_says_what_can_be_seen() {
+    let place = Place::new();
+    let ended =
+        place.check("gate calibrate --engine simulated=noise=4 --budget-runs 20", 0, "seen with 40 visits");
+    assert!(ended.output.contains("time"), "{ended}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_kept_build_runs_in_turn_with_the_new_one() {
+    let place = Place::with_model();
+    let small = "--prompt 32 --generate 8 --set threads=1 --visits 3 --threshold decode<900%";
+    place.check(&gate(&format!("accept real tiny.gguf --keep-build {small}")), 0, "accepted");
+    let checked = place.check(&gate("check real --budget-runs 4"), 0, "Pass");
+    assert!(
+        checked.output.contains("outputs") && !checked.output.contains("only stored samples"),
+        "{checked}"
+    );
+    std::fs::remove_file(place.path("accepted/real/build-0001-gguflab-worker")).unwrap();
+    place.check(&gate("check real"), 0, "only stored samples");
+    place.write_model("tiny.gguf", gguflab_format::TinyArchitecture::Qwen3Moe);
+    place.check(&gate("check real"), 3, "fingerprint");
+}
