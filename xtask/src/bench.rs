@@ -4,6 +4,7 @@ mod context_switch;
 mod demo_time;
 mod false_alarms;
 mod figure;
+mod gate;
 mod grid;
 mod header;
 mod help_time;
@@ -72,6 +73,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "false-alarms",
         help: "checks of the demo model against itself beside other work, as many as pairs (10 minutes)",
         run: false_alarms::run,
+    },
+    Benchmark {
+        name: "gate",
+        help: "error rates and runs of the sequential gate and comparison, 100 simulations for each pair",
+        run: gate::run,
     },
     Benchmark { name: "store", help: "storing 1,000 trials", run: store::run },
     Benchmark { name: "demo-time", help: "the demo, without the builds before it", run: demo_time::run },

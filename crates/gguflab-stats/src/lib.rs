@@ -6,6 +6,7 @@
 pub mod additive;
 pub mod blocks;
 pub mod divergence;
+pub mod drift;
 pub mod estimate;
 pub mod groups;
 pub mod importance;
@@ -23,6 +24,7 @@ pub mod unpaired;
 pub use additive::{Additive, Observation, additive};
 pub use blocks::{Cell, Residual, pooled_difference, residual};
 pub use divergence::Divergence;
+pub use drift::drift;
 pub use estimate::{Estimate, Interval};
 pub use groups::{Change, group_change, group_location, shared_noise};
 pub use importance::{Factor, Importance, Share, importance};

@@ -1,7 +1,7 @@
 //! Interleaved runs whose truth is known, for measuring how often rules err.
 
 use crate::sequential::{Arm, Block, Run};
-use crate::special::normal_cumulative;
+use std::f64::consts::TAU;
 
 /// What a series of runs is like.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,8 +12,8 @@ pub struct Scenario {
     pub noise: f64,
     /// Relative slow-down over the whole series: drift · (1 − e^(−3t)) with t from 0 to 1.
     pub drift: f64,
-    /// Blocks over which the drift runs its course.
-    pub blocks: usize,
+    /// Runs, of both arms together, over which the drift runs its course.
+    pub course: usize,
     /// Correlation of the noise of neighbouring runs (autoregressive, order 1).
     pub autocorrelation: f64,
     /// Share of the runs that something else slows down by 30 %.
@@ -30,31 +30,30 @@ impl Scenario {
         difference: 0.0,
         noise: 0.04,
         drift: 0.12,
-        blocks: 16,
+        course: 64,
         autocorrelation: 0.3,
         outliers: 0.0,
         explained: 0.0,
         useless: 0,
     };
 
-    /// `count` blocks, each A B B A or B A A B by chance; `normal` gives independent standard normal numbers.
-    pub fn blocks(&self, count: usize, normal: &mut dyn FnMut() -> f64) -> Vec<Block> {
-        let mut state = (normal(), normal());
-        let mut order = |_: usize| if normal() > 0.0 { 1 } else { 0 };
-        let orders: Vec<usize> = (0..count).map(&mut order).collect();
+    /// `count` blocks, each A B B A or B A A B by chance; `uniform` gives independent numbers from 0 to 1.
+    pub fn blocks(&self, count: usize, uniform: &mut dyn FnMut() -> f64) -> Vec<Block> {
+        let mut state = (normal(uniform), normal(uniform));
+        let orders: Vec<bool> = (0..count).map(|_| uniform() < 0.5).collect();
         let mut runs = Vec::with_capacity(4 * count);
         for number in 0..4 * count {
-            let candidate = [true, false, false, true][number % 4] == (orders[number / 4] == 1);
-            runs.push(self.run(number, candidate, &mut state, normal));
+            let candidate = [true, false, false, true][number % 4] == orders[number / 4];
+            runs.push(self.run(number, candidate, &mut state, uniform));
         }
         runs.chunks(4).map(|runs| Block { runs: runs.to_vec() }).collect()
     }
 
     /// The same runs one arm after the other, the reference first: (candidate, reference), `count` of each.
-    pub fn in_order(&self, count: usize, normal: &mut dyn FnMut() -> f64) -> (Vec<f64>, Vec<f64>) {
-        let mut state = (normal(), normal());
+    pub fn in_order(&self, count: usize, uniform: &mut dyn FnMut() -> f64) -> (Vec<f64>, Vec<f64>) {
+        let mut state = (normal(uniform), normal(uniform));
         let mut values: Vec<f64> = (0..2 * count)
-            .map(|number| self.run(number, number >= count, &mut state, normal).value)
+            .map(|number| self.run(number, number >= count, &mut state, uniform).value)
             .collect();
         let candidate = values.split_off(count);
         (candidate, values)
@@ -66,21 +65,27 @@ impl Scenario {
         number: usize,
         candidate: bool,
         state: &mut (f64, f64),
-        normal: &mut dyn FnMut() -> f64,
+        uniform: &mut dyn FnMut() -> f64,
     ) -> Run {
         let carried = self.autocorrelation;
         let fresh = (1.0 - carried * carried).sqrt();
-        state.0 = carried * state.0 + fresh * normal();
-        state.1 = carried * state.1 + fresh * normal();
+        state.0 = carried * state.0 + fresh * normal(uniform);
+        state.1 = carried * state.1 + fresh * normal(uniform);
         let noise = self.noise * (self.explained.sqrt() * state.0 + (1.0 - self.explained).sqrt() * state.1);
-        let time = number as f64 / (4 * self.blocks).saturating_sub(1).max(1) as f64;
+        let time = number as f64 / self.course.saturating_sub(1).max(1) as f64;
         let level = 100.0 * (1.0 - self.drift * (1.0 - (-3.0 * time).exp()));
         let effect = if candidate { 1.0 + self.difference } else { 1.0 };
-        let struck = normal_cumulative(normal()) < self.outliers;
+        let struck = uniform() < self.outliers;
         let effect = if struck { 0.7 * effect } else { effect };
         let seen = (self.explained > 0.0).then_some(state.0);
-        let covariates = seen.into_iter().chain((0..self.useless).map(|_| normal())).collect();
+        let covariates = seen.into_iter().chain((0..self.useless).map(|_| normal(uniform))).collect();
         let arm = if candidate { Arm::Candidate } else { Arm::Reference };
         Run { arm, value: level * effect * noise.exp(), covariates }
     }
+}
+
+/// A standard normal number from two uniform ones (Box & Muller 1958).
+pub fn normal(uniform: &mut dyn FnMut() -> f64) -> f64 {
+    let radius = 1.0 - uniform();
+    (-2.0 * radius.ln()).sqrt() * (TAU * uniform()).cos()
 }

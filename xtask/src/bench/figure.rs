@@ -28,6 +28,8 @@ pub(super) enum Limit {
     Free,
     /// The value is at most this.
     AtMost(f64),
+    /// The value is at least this.
+    AtLeast(f64),
     /// The whole interval lies between minus this and this.
     Within(f64),
 }
@@ -54,6 +56,7 @@ impl Figure {
         match self.limit {
             Limit::Free => true,
             Limit::AtMost(most) => self.value <= most,
+            Limit::AtLeast(least) => self.value >= least,
             Limit::Within(most) => self.interval.is_some_and(|(low, high)| low >= -most && high <= most),
         }
     }
@@ -72,6 +75,7 @@ pub(super) fn row(benchmark: &str, figure: &Figure) -> String {
     let promised = match figure.limit {
         Limit::Free => "–".to_owned(),
         Limit::AtMost(most) => format!("at most {most} {unit}"),
+        Limit::AtLeast(least) => format!("at least {least} {unit}"),
         Limit::Within(most) => format!("interval within ±{most} {unit}"),
     };
     let broken = if figure.holds() { "" } else { " (**not held**)" };

@@ -3,8 +3,8 @@
 use crate::simulate::{autoregressive, coverage, normals};
 use gguflab_stats::special::normal_quantile;
 use gguflab_stats::{
-    Cell, Summary, hodges_lehmann, location, mean, mean_interval, percentile, pooled_difference, residual,
-    sign_flip, welch,
+    Cell, Summary, drift, hodges_lehmann, location, mean, mean_interval, percentile, pooled_difference,
+    residual, sign_flip, welch,
 };
 
 const RUNS: u64 = 4000;
@@ -54,6 +54,26 @@ fn paired_intervals_cover_and_the_exact_test_keeps_its_level() {
     }
     let alarms = 1.0 - coverage(RUNS, |generator| sign_flip(&normals(generator, 8)).unwrap() > 0.05);
     assert!(alarms <= 0.06, "false alarms of the sign-flip test: {alarms}");
+}
+
+#[test]
+fn drift_intervals_cover_for_independent_and_for_correlated_runs() {
+    for (count, carried, least) in [(8, 0.0, 0.93), (30, 0.0, 0.93), (60, 0.5, 0.9), (900, 0.5, 0.9)] {
+        let share = coverage(if count > 100 { 400 } else { 2000 }, |generator| {
+            let noise = autoregressive(generator, count, carried);
+            let time = |at: usize| at as f64 / (count - 1) as f64;
+            let values: Vec<f64> = noise
+                .iter()
+                .enumerate()
+                .map(|(at, z)| 50.0 * (0.9_f64.ln() * time(at) + 0.04 * z).exp())
+                .collect();
+            drift(&values, 0.95).unwrap().interval.unwrap().contains(-0.1)
+        });
+        covers(share, least, &format!("drift of {count} runs, correlation {carried}"));
+    }
+    assert_eq!((drift(&[], 0.95), drift(&[1.0, 0.0], 0.95)), (None, None));
+    let two = drift(&[4.0, 2.0], 0.95).unwrap();
+    assert!((two.value + 0.5).abs() < 1e-12 && two.interval.is_none(), "{two:?}");
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use crate::simulate::generator;
 use gguflab_stats::{
-    Arm, Block, Cell, Design, Run, Sequence, Summary, compare, effective_size, hodges_lehmann, location,
-    median, outliers, percentile, pooled_difference, residual, robust_spread, sign_flip, special, welch,
+    Arm, Block, Cell, Design, Run, Sequence, Summary, compare, drift, effective_size, hodges_lehmann,
+    location, median, outliers, percentile, pooled_difference, residual, robust_spread, sign_flip, special,
+    welch,
 };
 use gguflab_types::Direction;
 use rand::RngExt;
@@ -46,7 +47,7 @@ fn odd_numbers_do_no_harm() {
         };
         let (one, other) = (draw(30), draw(30));
         let _ = location(&one);
-        let _ = hodges_lehmann(&one, 0.95);
+        let _ = (hodges_lehmann(&one, 0.95), drift(&one, 0.95));
         let _ = sign_flip(&one[..one.len().min(12)]);
         let _ = compare(&one, &other, 0.95);
         assert_eq!(outliers(&one).len(), one.len());

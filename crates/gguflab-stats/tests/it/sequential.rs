@@ -4,6 +4,7 @@ use crate::simulate::{generator, normal};
 use gguflab_stats::simulation::Scenario;
 use gguflab_stats::{Arm, Block, Design, Gate, Look, Run, Sequence, Verdict};
 use gguflab_types::Direction;
+use rand::RngExt;
 
 /// Simulated sequences for each rate.
 const RUNS: u64 = 1000;
@@ -133,7 +134,7 @@ fn play<T>(design: Design, scenario: Scenario, stop: impl Fn(&Look) -> Option<T>
     let sequence = sequence(design);
     let one = |seed: u64| {
         let mut generator = generator(0xabba ^ seed);
-        let blocks = scenario.blocks(design.most, &mut || normal(&mut generator));
+        let blocks = scenario.blocks(design.most, &mut || generator.random());
         let mut looks = (design.first..=design.most)
             .map(|count| (count, sequence.look(&blocks[..count]).expect("blocks")));
         looks.find_map(|(count, look)| Some((stop(&look)?, 2 * count))).expect("an end")
@@ -170,7 +171,7 @@ fn scenarios() -> Vec<Scenario> {
         Scenario { drift: 0.0, autocorrelation: 0.0, ..promised },
         Scenario { autocorrelation: 0.8, ..promised },
         Scenario { autocorrelation: -0.3, ..promised },
-        Scenario { blocks: 4, ..promised },
+        Scenario { course: 16, ..promised },
         Scenario { explained: 0.5, ..promised },
         Scenario { explained: 0.5, useless: 3, ..promised },
         Scenario { useless: 3, autocorrelation: 0.0, ..promised },
@@ -223,7 +224,7 @@ fn a_comparison_decides_soon_and_sooner_with_covariates() {
 fn what_the_arm_itself_causes_is_not_taken_out() {
     let mut generator = generator(3);
     let mut blocks =
-        Scenario { difference: -0.2, ..Scenario::PROMISED }.blocks(16, &mut || normal(&mut generator));
+        Scenario { difference: -0.2, ..Scenario::PROMISED }.blocks(16, &mut || generator.random());
     for run in blocks.iter_mut().flat_map(|block| &mut block.runs) {
         run.covariates = vec![-run.value + 0.1 * normal(&mut generator)];
     }

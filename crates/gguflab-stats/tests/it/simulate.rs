@@ -1,5 +1,6 @@
 //! Seeded random series.
 
+use gguflab_stats::simulation;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -8,11 +9,9 @@ pub(crate) fn generator(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
 
-/// A standard normal number (Box & Muller 1958).
+/// A standard normal number.
 pub(crate) fn normal(generator: &mut ChaCha8Rng) -> f64 {
-    let radius: f64 = 1.0 - generator.random::<f64>();
-    let angle: f64 = generator.random();
-    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+    simulation::normal(&mut || generator.random())
 }
 
 /// Independent standard normal numbers.
