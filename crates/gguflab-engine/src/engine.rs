@@ -1,6 +1,7 @@
 //! What every engine does, and the table of engines.
 
 use crate::engines;
+use crate::load::{Sink, Work};
 use gguflab_types::machine::{Device, Machine};
 use gguflab_types::metric::DeclaredMetric;
 use gguflab_types::operation::Anatomy;
@@ -85,6 +86,15 @@ pub trait Engine {
         _sink: &mut dyn FnMut(Event) -> Control,
     ) -> Result<Anatomy, Ending> {
         Err(Ending::new(Outcome::Rejected, format!("{} shows no operations", self.identity().kind)))
+    }
+
+    /// Starts what answers to requests over HTTP, ready for as many at once as the job's workload asks for, and lets
+    /// `work` use it. Rejected by engines that are no servers.
+    fn serve(&mut self, _job: &Job, _stop: &Stop, _sink: &mut Sink<'_>, _work: &mut Work<'_>) -> Ending {
+        Ending::new(
+            Outcome::Rejected,
+            "this engine is no server: take --engine llama-server=PATH, or --endpoint",
+        )
     }
 }
 

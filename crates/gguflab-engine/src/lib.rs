@@ -7,6 +7,8 @@
 pub mod child;
 pub mod engine;
 pub mod engines;
+mod http;
+pub mod load;
 pub mod machine;
 pub mod subject;
 pub mod telemetry;

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod gate;
 pub mod history;
 pub mod imported;
+pub mod load;
 mod objectives;
 pub mod rules;
 pub mod study;

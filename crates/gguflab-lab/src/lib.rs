@@ -17,6 +17,7 @@ pub mod gate;
 pub mod inspect;
 pub mod interleave;
 pub mod laboratory;
+pub mod load;
 pub mod merge;
 pub mod objective;
 pub mod outputs;

@@ -129,9 +129,9 @@ pub(crate) struct WorkloadArguments {
     /// Tokens already in the cache
     #[arg(long, value_name = "TOKENS")]
     pub(crate) depth: Option<u32>,
-    /// Requests at the same time
-    #[arg(long, value_name = "N")]
-    pub(crate) concurrency: Option<u32>,
+    /// Requests at the same time; bench takes several, such as 1,2,4,8, and measures a server under each load
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub(crate) concurrency: Vec<u32>,
     /// Tokens of a text, for the workload `logits` [default: 512]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) context: Option<u32>,
@@ -193,9 +193,37 @@ pub(crate) struct Bench {
     #[command(flatten)]
     pub(crate) workload: WorkloadArguments,
     #[command(flatten)]
+    pub(crate) load: LoadArguments,
+    #[command(flatten)]
     pub(crate) engine: EngineArguments,
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
+}
+
+/// A server under load; each of these, or several values of --concurrency, asks for that.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Server under load")]
+pub(crate) struct LoadArguments {
+    /// Requests per second at random moments, such as 0.5,1,2, whether earlier ones have ended or not
+    #[arg(long, value_name = "RATE", value_delimiter = ',')]
+    pub(crate) rate: Vec<f64>,
+    /// A server that runs already, http://HOST:PORT, in place of a model and an engine; with /v1/chat/completions
+    /// behind it chats are asked for
+    #[arg(long, value_name = "URL", conflicts_with_all = ["model", "profile", "set", "cold"])]
+    pub(crate) endpoint: Option<String>,
+    /// What a request has to keep to, such as first-token<500ms or inter-token<50ms: how many do is measured; may be
+    /// given several times
+    #[arg(long, value_name = "FIGURE<BOUND")]
+    pub(crate) slo: Vec<String>,
+    /// How long requests are measured, for each load [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = crate::settings::parse_time)]
+    pub(crate) window: Option<f64>,
+    /// Most requests that are measured, for each load
+    #[arg(long, value_name = "N")]
+    pub(crate) requests: Option<u32>,
+    /// Longest time of one request; a longer one counts as failed [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = crate::settings::parse_time)]
+    pub(crate) timeout_per_request: Option<f64>,
 }
 
 /// Where studies are kept.

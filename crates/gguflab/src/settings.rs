@@ -118,8 +118,8 @@ fn split_list(list: &str) -> Vec<String> {
 
 /// Whether the command line says anything of what is run.
 pub(crate) fn says_workload(arguments: &WorkloadArguments) -> bool {
-    let own = [arguments.prompt, arguments.generate, arguments.depth, arguments.concurrency];
-    arguments.workload.is_some() || own.iter().any(Option::is_some)
+    let own = [arguments.prompt, arguments.generate, arguments.depth];
+    arguments.workload.is_some() || own.iter().any(Option::is_some) || !arguments.concurrency.is_empty()
 }
 
 /// What is run; `default` is taken when nothing is said.
@@ -135,7 +135,7 @@ pub(crate) fn workload(arguments: &WorkloadArguments, default: Option<&str>) -> 
             ))
         }
     };
-    let own = [arguments.prompt, arguments.generate, arguments.depth, arguments.concurrency];
+    let own = [arguments.prompt, arguments.generate, arguments.depth, concurrency(arguments)?];
     if let Some(tokens) = arguments.context {
         return match (arguments.workload.as_deref(), tokens) {
             (Some(LOGITS), 1..) => Ok(Workload::single(LOGITS, Request::all_logits(tokens))),
@@ -151,13 +151,21 @@ pub(crate) fn workload(arguments: &WorkloadArguments, default: Option<&str>) -> 
                 prompt: arguments.prompt.unwrap_or(DEFAULT_REQUEST.prompt),
                 generate: arguments.generate.unwrap_or(DEFAULT_REQUEST.generate),
                 depth: arguments.depth.unwrap_or(0),
-                concurrency: arguments.concurrency.unwrap_or(1),
+                concurrency: own[3].unwrap_or(1),
                 ..DEFAULT_REQUEST
             };
             let empty = request.prompt == 0 && request.generate == 0;
             let label = if empty { "pp0+tg0".to_string() } else { request.label() };
             Ok(Workload::single(label, request))
         }
+    }
+}
+
+fn concurrency(arguments: &WorkloadArguments) -> Result<Option<u32>> {
+    match arguments.concurrency.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(*one)),
+        _ => refuse("several values of --concurrency are loads, which bench measures one by one".to_string()),
     }
 }
 
@@ -253,10 +261,14 @@ pub(crate) fn tie_break(
     }
 }
 
-/// What a configuration has to keep to.
-pub(crate) fn requirements(texts: &[String], declared: &[DeclaredMetric]) -> Result<Vec<Requirement>> {
+/// What a configuration or a request has to keep to, as an option says it.
+pub(crate) fn requirements(
+    option: &str,
+    texts: &[String],
+    declared: &[DeclaredMetric],
+) -> Result<Vec<Requirement>> {
     let parsed = texts.iter().map(|text| Requirement::parse(text, declared));
-    parsed.map(|one| one.or_else(|error| refuse(format!("--require: {error}")))).collect()
+    parsed.map(|one| one.or_else(|error| refuse(format!("{option}: {error}")))).collect()
 }
 
 /// An objective of the table, or a metric that the engine declares.

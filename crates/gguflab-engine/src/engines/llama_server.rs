@@ -7,7 +7,6 @@
 
 mod abilities;
 mod figures;
-mod http;
 mod round;
 mod server;
 
@@ -15,6 +14,7 @@ use crate::child::Program;
 use crate::engine::{Control, Engine, EngineError, EngineSpecification, Stop};
 use crate::engines::files;
 use crate::engines::foreign::{self, ask, beginning, content, now, version};
+use crate::load::{Service, Sink, Work};
 use crate::telemetry::{Watch, noisy};
 use abilities::{Abilities, slots};
 use gguflab_format::{Model, ModelFacts};
@@ -100,17 +100,38 @@ impl Engine for LlamaServer {
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending {
         let name = self.name.clone();
         let mut run = Run { job, stop, sink, name: &name, started: Instant::now() };
-        let ending = self.trial(&mut run).err().unwrap_or_else(Ending::measured);
-        // After anything else nothing is known of the server's state.
-        if !matches!(ending.outcome, Outcome::Measured | Outcome::Pruned | Outcome::Rejected) {
-            self.server = None;
-        }
-        ending
+        let ended = self.trial(&mut run, &mut |server, tokens, run| {
+            let counts = vec![0; run.job.workload.requests.len()];
+            let mut requests = Requests { server, tokens, counts };
+            requests.warm_up(run)?;
+            requests.measure(run)
+        });
+        self.close(ended)
+    }
+
+    fn serve(&mut self, job: &Job, stop: &Stop, sink: &mut Sink<'_>, work: &mut Work<'_>) -> Ending {
+        let name = self.name.clone();
+        let mut run = Run { job, stop, sink, name: &name, started: Instant::now() };
+        let ended = self.trial(&mut run, &mut |server, tokens, run| {
+            run.tell(Event::Phase(Phase::Measure))?;
+            let service = Service { address: server.address, tokens: tokens.clone() };
+            work(&service, &mut || {
+                server.listen(run, Duration::ZERO)?;
+                if server.has_ended() {
+                    return Err(server.death(run));
+                }
+                run.check_time(run.started, job.deadlines.trial, "the load did not end")
+            })
+        });
+        self.close(ended)
     }
 }
 
+/// What is done with a server that is ready.
+type Use<'a> = dyn FnMut(&mut Server, &Tokens, &mut Run<'_>) -> Result<(), Ending> + 'a;
+
 impl LlamaServer {
-    fn trial(&mut self, run: &mut Run<'_>) -> Result<(), Ending> {
+    fn trial(&mut self, run: &mut Run<'_>, measure: &mut Use<'_>) -> Result<(), Ending> {
         check(run.job)?;
         let arguments = self.abilities.arguments(run.job);
         let arguments = arguments.map_err(|cause| Ending::new(Outcome::Rejected, cause))?;
@@ -118,18 +139,25 @@ impl LlamaServer {
         let Some(server) = &mut self.server else {
             return Err(Ending::new(Outcome::Crashed, "the server is gone"));
         };
-        let (begun, job) = (now(), run.job);
-        let supply = supply(&mut self.tokens, server, job)?;
-        let mut requests = Requests { server, tokens: &supply, counts: vec![0; job.workload.requests.len()] };
-        requests.warm_up(run)?;
-        requests.measure(run)?;
-        let peak_memory = requests.server.usage().map(|usage| usage.peak_memory).filter(|&bytes| bytes > 0);
+        let begun = now();
+        let supply = supply(&mut self.tokens, server, run.job)?;
+        measure(server, &supply, run)?;
+        let peak_memory = server.usage().map(|usage| usage.peak_memory).filter(|&bytes| bytes > 0);
         match peak_memory {
             Some(bytes) => {
                 run.tell_whole(begun, now() - begun, Sample::one(metric::PEAK_MEMORY, bytes as f64))
             }
             None => Ok(()),
         }
+    }
+
+    fn close(&mut self, ended: Result<(), Ending>) -> Ending {
+        let ending = ended.err().unwrap_or_else(Ending::measured);
+        // After anything else nothing is known of the server's state.
+        if !matches!(ending.outcome, Outcome::Measured | Outcome::Pruned | Outcome::Rejected) {
+            self.server = None;
+        }
+        ending
     }
 
     /// Brings the server into the state that the job needs: running, with the right arguments, and started anew when

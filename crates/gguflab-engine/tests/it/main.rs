@@ -10,6 +10,9 @@ mod contract;
 mod llama_bench;
 #[cfg(unix)]
 mod llama_server;
+mod load;
+#[allow(dead_code)] // Each user of the mock server takes a part of it.
+mod mock;
 #[cfg(unix)]
 mod programs;
 #[cfg(unix)]

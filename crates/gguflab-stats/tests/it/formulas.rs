@@ -2,8 +2,8 @@
 
 use gguflab_stats::{
     Cell, Estimate, Interval, Verdict, compare, effective_size, hodges_lehmann, judge, location,
-    median_interval, outliers, percentile, pooled_difference, positive_location, residual, robust_spread,
-    samples_needed, sign_flip, special,
+    median_interval, outliers, percentile, pooled_difference, positive_location, proportion, residual,
+    robust_spread, samples_needed, sign_flip, special,
 };
 use gguflab_types::Direction;
 
@@ -230,4 +230,18 @@ fn estimates_are_written_with_their_interval() {
     let json = serde_json::to_value(location(&[1.0, 2.0]).unwrap()).unwrap();
     assert_eq!(json["count"], 2);
     assert_eq!(json["interval"]["confidence"], 0.95);
+}
+
+#[test]
+fn shares_have_the_exact_interval_of_clopper_and_pearson() {
+    // Clopper and Pearson (1934) for 10 of 20; the rule of three and the closed form for none of n.
+    let half = proportion(10, 20, 0.95).unwrap();
+    let interval = half.interval.unwrap();
+    assert!((interval.low - 0.271_96).abs() < 1e-5 && (interval.high - 0.728_04).abs() < 1e-5, "{half:?}");
+    let none = proportion(0, 50, 0.95).unwrap().interval.unwrap();
+    assert_eq!(none.low, 0.0);
+    close(none.high, 1.0 - 0.025_f64.powf(1.0 / 50.0));
+    let all = proportion(50, 50, 0.95).unwrap().interval.unwrap();
+    close(all.low, 0.025_f64.powf(1.0 / 50.0));
+    assert_eq!((all.high, proportion(0, 0, 0.95), proportion(2, 1, 0.95)), (1.0, None, None));
 }

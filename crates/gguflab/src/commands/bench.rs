@@ -13,6 +13,9 @@ use gguflab_types::{Outcome, Protocol, Repetition, metric};
 use std::process::ExitCode;
 
 pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
+    if super::load::is_wanted(arguments) {
+        return super::load::load(arguments, printer);
+    }
     let profile = arguments.profile.as_deref().map(Profile::read).transpose()?.unwrap_or_default();
     let workload = match profile.workload() {
         Ok(Some(workload)) if !settings::says_workload(&arguments.workload) => workload,
@@ -58,7 +61,7 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
 }
 
 /// The engine of a profile; what the command line says goes first.
-fn with_profile(arguments: &EngineArguments, profile: &Profile) -> EngineArguments {
+pub(super) fn with_profile(arguments: &EngineArguments, profile: &Profile) -> EngineArguments {
     let mut merged = arguments.clone();
     merged.engine = merged.engine.or_else(|| profile.engine.clone());
     // A comma would stand between several values.

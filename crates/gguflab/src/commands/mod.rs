@@ -6,6 +6,7 @@ pub(crate) mod devices;
 pub(crate) mod gate;
 pub(crate) mod inspect;
 pub(crate) mod list;
+mod load;
 pub(crate) mod report;
 pub(crate) mod studies;
 pub(crate) mod study;

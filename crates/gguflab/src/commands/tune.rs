@@ -111,7 +111,7 @@ fn request(
         baseline,
         objective_given: arguments.objective.is_some(),
         tie_break: settings::tie_break(arguments.tie_break.as_deref(), &objectives, &laboratory.metrics)?,
-        requirements: settings::requirements(&arguments.require, &laboratory.metrics)?,
+        requirements: settings::requirements("--require", &arguments.require, &laboratory.metrics)?,
         pruner: settings::pruner(&arguments.pruner, &objectives)?,
         objectives,
         sampler: arguments.sampler.clone(),

@@ -9,6 +9,7 @@ mod bench;
 mod command;
 mod gates;
 mod knobs;
+mod load;
 mod pruning;
 mod reports;
 mod spaces;

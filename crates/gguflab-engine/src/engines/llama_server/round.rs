@@ -1,7 +1,8 @@
 //! Requests that run at once, watched to their ends.
 
 use super::server::{Server, error_ending, refusal};
-use super::{Run, TURN, http};
+use super::{Run, TURN};
+use crate::http;
 use gguflab_types::{Ending, Event, Outcome};
 use serde_json::{Value, json};
 use std::net::TcpStream;

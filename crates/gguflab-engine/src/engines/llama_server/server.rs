@@ -1,9 +1,9 @@
 //! One running llama-server: started on a port of its own, watched, ended with its job.
 
-use super::http::{self, Answer};
 use super::{Run, TURN};
 use crate::child::{Child, Next, Program, Stream};
 use crate::engines::{death, is_memory};
+use crate::http::{self, Answer};
 use crate::telemetry::{Usage, group_usage, kernel_kills};
 use gguflab_types::event::Phase;
 use gguflab_types::{Ending, Event, Outcome};

@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as talking to a llama-server on this machine takes.
+//! As much of HTTP/1.1 as talking to a llama-server takes.
 //!
 //! A client library would do more, but not this: an answer that is being read has to be given up at once when the
 //! user stops, a deadline passes or the server dies, and the moment at which each piece arrives is what is measured.
@@ -14,17 +14,34 @@ const LONGEST_LINE: u64 = 64 << 10;
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
-/// A short question, answered within a time.
+/// What a server on this machine is called in a request.
+const HERE: &str = "localhost";
+
+/// A short question to a server on this machine, answered within a time.
 ///
 /// # Errors
 /// What the system says, or that this is no HTTP.
-pub(super) fn exchange(
+pub(crate) fn exchange(
     address: SocketAddr,
+    path: &str,
+    body: Option<&str>,
+    limit: Duration,
+) -> io::Result<Answer> {
+    ask(address, HERE, path, body, limit)
+}
+
+/// A short question to a server by its name, answered within a time.
+///
+/// # Errors
+/// What the system says, or that this is no HTTP.
+pub(crate) fn ask(
+    address: SocketAddr,
+    host: &str,
     path: &str,
     body: Option<&str>,
     limit: Duration,
@@ -32,25 +49,30 @@ pub(super) fn exchange(
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
-    send(&mut stream, path, body)?;
+    stream.set_nodelay(true)?;
+    stream.write_all(request(host, path, body).as_bytes())?;
     let (status, mut reader) = receive(stream)?;
     Ok(Answer { status, body: whole(&mut *reader)? })
 }
 
-/// Sends a request: `POST` when there is a body, else `GET`.
+/// Sends a request to a server on this machine.
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn send(stream: &mut TcpStream, path: &str, body: Option<&str>) -> io::Result<()> {
+pub(crate) fn send(stream: &mut TcpStream, path: &str, body: Option<&str>) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    stream.write_all(request(HERE, path, body).as_bytes())
+}
+
+/// A whole request on a connection of its own: `POST` when there is a body, else `GET`.
+pub(crate) fn request(host: &str, path: &str, body: Option<&str>) -> String {
     let method = if body.is_some() { "POST" } else { "GET" };
     let body = body.unwrap_or_default();
-    let text = format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
-    );
-    stream.write_all(text.as_bytes())
+    )
 }
 
 /// Reads a stream of server-sent events to its end, telling each event's data with the moment at which it was there.
@@ -58,7 +80,7 @@ pub(super) fn send(stream: &mut TcpStream, path: &str, body: Option<&str>) -> io
 ///
 /// # Errors
 /// When the connection breaks, or this is no HTTP.
-pub(super) fn events(
+pub(crate) fn events(
     stream: TcpStream,
     on_data: &mut dyn FnMut(Instant, &str),
 ) -> io::Result<Option<Answer>> {

@@ -1,0 +1,201 @@
+//! `gguflab bench` of a server under load.
+
+use super::bench::with_profile;
+use crate::cli::Bench;
+use crate::exit::{FAILED, STOPPED};
+use crate::printer::{Printer, check_targets, write_document, write_file};
+use crate::settings;
+use anyhow::Result;
+use gguflab_lab::documents;
+use gguflab_lab::load::{
+    Arrivals, Endpoint, LIMITED, Level, LoadRecord, LoadRequest, LoadWatcher, MOST_AT_ONCE, load as measure,
+    load_endpoint,
+};
+use gguflab_lab::profile::Profile;
+use gguflab_types::event::{Level as Loudness, Phase};
+use gguflab_types::{Configuration, Deadlines, Outcome, Workload};
+use std::process::ExitCode;
+
+/// Seconds of the window when nothing is said.
+const WINDOW: f64 = 30.0;
+/// Slots of a server that is started for an open loop: as many as llama-server takes by itself.
+const OPEN_SLOTS: u32 = 4;
+
+/// Whether the arguments ask for a load.
+pub(super) fn is_wanted(arguments: &Bench) -> bool {
+    let load = &arguments.load;
+    arguments.workload.concurrency.len() > 1
+        || !(load.rate.is_empty() && load.slo.is_empty())
+        || load.endpoint.is_some()
+        || load.window.is_some()
+        || load.requests.is_some()
+        || load.timeout_per_request.is_some()
+}
+
+/// Measures a server under load.
+pub(super) fn load(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
+    let profile = arguments.profile.as_deref().map(Profile::read).transpose()?.unwrap_or_default();
+    let loads = loads(arguments)?;
+    let workload = workload(arguments, &profile, &loads)?;
+    let configuration = settings::configuration(&arguments.set)?
+        .settings()
+        .fold(profile.settings.clone(), |made, (name, value)| made.with(name, value.clone()));
+    let request = request(arguments, loads, configuration)?;
+    check_targets(arguments.report.as_deref(), arguments.record.as_deref())?;
+    let mut watcher = Watcher { printer, workload: &workload };
+    let (record, warnings) = match &arguments.load.endpoint {
+        Some(url) => {
+            let endpoint = Endpoint::parse(url)?;
+            let stop = super::stop_on_interrupt()?;
+            (load_endpoint(&endpoint, &workload, &request, &stop, &mut watcher)?, Vec::new())
+        }
+        None => here(arguments, &profile, request.clone(), &mut watcher)?,
+    };
+    let document = documents::load::document(&record, &request.limits, &warnings);
+    // Printed first: what was measured is not lost when a file cannot be written.
+    printer.document(&document)?;
+    if let Some(path) = &arguments.record {
+        write_file(path, &serde_json::to_vec(&record)?)?;
+    }
+    if let Some(path) = &arguments.report {
+        write_document(&document, path)?;
+    }
+    Ok(code(&record, printer))
+}
+
+/// A server that is started here.
+fn here(
+    arguments: &Bench,
+    profile: &Profile,
+    mut request: LoadRequest,
+    watcher: &mut Watcher<'_>,
+) -> Result<(LoadRecord, Vec<String>)> {
+    let engine = settings::engine(&with_profile(&arguments.engine, profile))?;
+    let own = profile.model.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let model = arguments.model.clone().or(own);
+    let mut laboratory = super::laboratory(model.as_deref(), &engine, watcher.workload, watcher.printer)?;
+    request.configuration = match request.configuration.checked(&laboratory.facts) {
+        Ok(configuration) => configuration,
+        Err(reason) => return settings::refuse(reason),
+    };
+    let stop = super::stop_on_interrupt()?;
+    let record = measure(&mut laboratory, &request, &stop, watcher);
+    let warnings = laboratory.warnings.iter().cloned().chain(laboratory.memory_warning()).collect();
+    Ok((record, warnings))
+}
+
+fn loads(arguments: &Bench) -> Result<Vec<Arrivals>> {
+    let (clients, rates) = (&arguments.workload.concurrency, &arguments.load.rate);
+    if let Some(wrong) = clients.iter().find(|count| **count == 0 || **count > MOST_AT_ONCE) {
+        return settings::refuse(format!("--concurrency {wrong}: take 1 to {MOST_AT_ONCE}"));
+    }
+    if let Some(wrong) = rates.iter().find(|rate| !(rate.is_finite() && **rate > 0.0 && **rate <= 1e4)) {
+        return settings::refuse(format!("--rate {wrong}: take a number above 0 and up to 10000"));
+    }
+    let mut loads: Vec<Arrivals> = clients.iter().map(|count| Arrivals::Clients(*count)).collect();
+    loads.extend(rates.iter().map(|rate| Arrivals::Rate(*rate)));
+    if loads.is_empty() {
+        loads.push(Arrivals::Clients(1));
+    }
+    Ok(loads)
+}
+
+/// What each request asks for. Its concurrency is that of the largest load: the server is started with as many slots.
+fn workload(arguments: &Bench, profile: &Profile, loads: &[Arrivals]) -> Result<Workload> {
+    let mut single = arguments.workload.clone();
+    single.concurrency.clear();
+    let mut workload = match profile.workload() {
+        Ok(Some(workload)) if !settings::says_workload(&single) => workload,
+        _ => settings::workload(&single, None)?,
+    };
+    let slots = loads.iter().map(|load| match load {
+        Arrivals::Clients(count) => *count,
+        Arrivals::Rate(_) => OPEN_SLOTS,
+    });
+    let slots = slots.max().unwrap_or(1);
+    for request in &mut workload.requests {
+        if request.depth > 0 {
+            return settings::refuse(
+                "under load each request brings its whole prompt: take one without depth".to_string(),
+            );
+        }
+        if request.generate == 0 || request.prompt == 0 {
+            return settings::refuse(
+                "under load a request needs a prompt and tokens to generate".to_string(),
+            );
+        }
+        request.concurrency = slots;
+    }
+    Ok(workload)
+}
+
+fn request(arguments: &Bench, loads: Vec<Arrivals>, configuration: Configuration) -> Result<LoadRequest> {
+    let limits = settings::requirements("--slo", &arguments.load.slo, &[])?;
+    if let Some(limit) = limits.iter().find(|limit| !LIMITED.contains(&limit.figure.name)) {
+        return settings::refuse(format!(
+            "--slo {}: a single request has {}",
+            limit.text,
+            LIMITED.join(", ")
+        ));
+    }
+    if arguments.load.requests == Some(0) {
+        return settings::refuse("--requests 0 measures nothing: take 1 or more".to_string());
+    }
+    let usual = settings::deadlines(&arguments.limits);
+    let repetition = arguments.load.timeout_per_request.unwrap_or(usual.repetition);
+    Ok(LoadRequest {
+        loads,
+        window: arguments.load.window.unwrap_or(WINDOW),
+        most: arguments.load.requests,
+        limits,
+        prompts: None,
+        configuration,
+        protocol: settings::protocol(&arguments.workload, arguments.repetitions)?,
+        deadlines: Deadlines { repetition, ..usual },
+    })
+}
+
+/// Done when at least one request of every load ended well.
+fn code(record: &LoadRecord, printer: &Printer) -> ExitCode {
+    if record.ending.outcome != Outcome::Measured {
+        printer.error(&format!("the load ended as {}: {}", record.ending.outcome, record.ending.cause));
+    }
+    let is_good =
+        |level: &Level| level.courses.iter().any(|course| course.measured && course.failure.is_none());
+    match record.ending.outcome {
+        Outcome::Cancelled => ExitCode::from(STOPPED),
+        Outcome::Measured if record.levels.iter().all(is_good) => ExitCode::SUCCESS,
+        _ => ExitCode::from(FAILED),
+    }
+}
+
+struct Watcher<'a> {
+    printer: &'a Printer,
+    workload: &'a Workload,
+}
+
+impl LoadWatcher for Watcher<'_> {
+    fn waiting(&mut self) {
+        self.printer.say("another gguflab measures on this machine: waiting for it");
+    }
+
+    fn phase(&mut self, phase: Phase) {
+        if self.printer.verbosity() > 0 {
+            self.printer.say(&format!("  {}", phase.name()));
+        }
+    }
+
+    fn begins(&mut self, load: Arrivals) {
+        self.printer.say(&documents::load::name(load));
+    }
+
+    fn ended(&mut self, level: &Level) {
+        self.printer.say(&format!("  {}", documents::load::line(level, self.workload)));
+    }
+
+    fn line(&mut self, loudness: Loudness, text: &str) {
+        if self.printer.verbosity() > 1 || loudness >= Loudness::Error {
+            self.printer.say(&format!("  engine: {text}"));
+        }
+    }
+}
