@@ -59,7 +59,7 @@ pub(crate) enum Verb {
     /// Show processors, instruction sets, memory and GPUs, and what the engine uses of them
     Devices(Devices),
     /// Measure one configuration: load, prefill, first token, decode, latency percentiles, memory
-    Bench(Bench),
+    Bench(Box<Bench>),
     /// Find a faster configuration for this machine and a workload, and prove it
     Tune(Box<Tune>),
     /// Measure two models, engine builds, configurations or workloads side by side: which is better?
