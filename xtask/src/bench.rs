@@ -8,6 +8,7 @@ mod gate;
 mod grid;
 mod header;
 mod help_time;
+mod load;
 mod parent_memory;
 mod parity;
 mod process;
@@ -78,6 +79,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "gate",
         help: "error rates and runs of the sequential gate and comparison, 100 simulations for each pair",
         run: gate::run,
+    },
+    Benchmark {
+        name: "load",
+        help: "the client for servers under load, beside a server that stamps its own sends (2 minutes)",
+        run: load::run,
     },
     Benchmark { name: "store", help: "storing 1,000 trials", run: store::run },
     Benchmark { name: "demo-time", help: "the demo, without the builds before it", run: demo_time::run },

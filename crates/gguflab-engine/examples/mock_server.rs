@@ -1,6 +1,8 @@
 //! The mock server of the tests as a program: `mock_server FIRST_LEAST FIRST_MOST GAP_LEAST GAP_MOST` (seconds).
 //! Prints its port, answers until its standard input is closed, and tells at `/stamps` when it sent each token.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 #[path = "../tests/it/mock.rs"]
 #[allow(dead_code)] // Each user of the mock server takes a part of it.
 mod mock;
