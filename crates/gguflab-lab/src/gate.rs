@@ -284,11 +284,11 @@ pub fn check_stored(
     finish(accepted.number, Against::Stored, interleaved, findings, remarks)
 }
 
-/// Visits of one side alone, each in a process of its own.
+/// Visits of one side alone, each in a process of its own that loads the model, as those of the baseline were.
 fn measure(side: &mut Side, visits: usize, stop: &Stop, watcher: &mut dyn BenchWatcher) -> (Record, Reason) {
     let Side { laboratory, request, .. } = side;
     let mut record = Record::of(laboratory, request);
-    let protocol = Protocol { fresh: true, ..request.protocol.clone() };
+    let protocol = Protocol { fresh: true, reload: true, ..request.protocol.clone() };
     let request = BenchRequest { protocol, ..request.clone() };
     for number in 0..u32::try_from(visits).unwrap_or(u32::MAX) {
         let turn = laboratory.take_turn(stop, &mut || watcher.waiting());

@@ -51,13 +51,12 @@ fn take(word: &str, text: &str, side: &mut Shared) -> Result<()> {
             let Ok(number) = value.parse() else {
                 return refuse(format!("`{text}`: {name} is a whole number, not `{value}`"));
             };
-            let place = match name {
-                "prompt" => &mut side.workload.prompt,
-                "generate" => &mut side.workload.generate,
-                "depth" => &mut side.workload.depth,
-                _ => &mut side.workload.concurrency,
-            };
-            *place = Some(number);
+            match name {
+                "prompt" => side.workload.prompt = Some(number),
+                "generate" => side.workload.generate = Some(number),
+                "depth" => side.workload.depth = Some(number),
+                _ => side.workload.concurrency = vec![number],
+            }
             side.workload.workload = None;
         }
         (_, Some(_)) => side.settings.push(word.to_string()),
