@@ -36,6 +36,8 @@ struct Counters {
     quota: Option<(u64, f64)>,
     /// Processor seconds of the watched process.
     process: Option<f64>,
+    /// Microjoules of each package.
+    energy: Option<Vec<u64>>,
 }
 
 /// Processor time by kind, in ticks, over all processors.
@@ -71,6 +73,10 @@ impl Watch {
         state.load = files.text("proc/loadavg").and_then(|text| text.split_whitespace().next()?.parse().ok());
         state.clock = sensors().clock(&files);
         state.temperature = sensors().temperature(&files);
+        state.energy = match (&self.before.energy, &after.energy) {
+            (Some(before), Some(after)) => sensors().joules(before, after, wall),
+            _ => None,
+        };
         state.memory_available = files
             .text("proc/meminfo")
             .map(|text| crate::machine::memory_of(&text).available)
@@ -103,6 +109,7 @@ fn counters(files: &Files, sensors: &Sensors, process: Option<u32>) -> Counters 
         heat: sensors.throttle_events(files),
         quota: crate::machine::quota_stops(files),
         process: process.and_then(process_usage).map(|usage| usage.cpu_time),
+        energy: sensors.energy(files),
     }
 }
 

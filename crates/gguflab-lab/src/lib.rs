@@ -22,6 +22,7 @@ pub mod merge;
 pub mod objective;
 pub mod outputs;
 pub mod pasted;
+pub mod perf_methodology;
 pub mod profile;
 pub mod quantity;
 pub mod requirement;

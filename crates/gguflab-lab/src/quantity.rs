@@ -239,6 +239,11 @@ impl Place {
     }
 }
 
+/// The request that stands behind an `@`: `short`, `long` or a number from 1.
+pub(crate) fn request_at(text: &str, workload: &Workload) -> Option<usize> {
+    Place::parse(text)?.index(workload)
+}
+
 /// The workload of one request alone.
 fn only(workload: &Workload, index: usize) -> Workload {
     let requests = workload.requests.get(index).copied().into_iter().collect();

@@ -3,7 +3,7 @@
 use crate::laboratory::Laboratory;
 use gguflab_engine::{Control, Stop};
 use gguflab_types::event::{Level, Phase};
-use gguflab_types::{Ending, Event, Job, Outcome, Repetition};
+use gguflab_types::{Ending, Event, Job, Outcome, Repetition, Sample, metric};
 use std::time::Instant;
 
 /// What comes of a trial, piece by piece, to be kept or shown.
@@ -41,7 +41,10 @@ pub fn run(
             Event::Alive => recorder.alive(),
             Event::Phase(phase) => recorder.phase(phase),
             Event::Log(level, text) => recorder.line(level, &text),
-            Event::Measured(repetition) => {
+            Event::Measured(mut repetition) => {
+                // Where the machine shows it; never guessed.
+                let joules = repetition.state.energy.filter(|_| repetition.request.is_some());
+                repetition.samples.extend(joules.map(|joules| Sample::one(metric::ENERGY, joules)));
                 virtual_time += repetition.duration;
                 recorder.repetition(&repetition);
             }

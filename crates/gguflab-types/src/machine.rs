@@ -132,6 +132,9 @@ pub struct MachineState {
     pub clock: Option<f64>,
     /// Highest temperature in degrees Celsius.
     pub temperature: Option<f64>,
+    /// Joules that the processors' packages took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<f64>,
     /// Throttling that happened in between, in words.
     pub throttled: Option<String>,
     /// Bytes of memory available.

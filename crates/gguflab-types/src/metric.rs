@@ -48,6 +48,8 @@ pub const INTER_TOKEN: &str = "inter-token";
 pub const REQUEST: &str = "request";
 /// Processor seconds (user + system) of the request.
 pub const CPU_TIME: &str = "cpu-time";
+/// Joules that the processors' packages took during the request, everything that ran meanwhile included.
+pub const ENERGY: &str = "energy";
 /// Peak resident memory of the engine's process.
 pub const PEAK_MEMORY: &str = "peak-memory";
 /// Bytes taken on devices other than the CPU.
@@ -99,6 +101,12 @@ pub const METRICS: &[Metric] = &[
     metric(INTER_TOKEN, Unit::Seconds, Direction::Lower, "time between neighbouring tokens"),
     metric(REQUEST, Unit::Seconds, Direction::Lower, "time of the whole request"),
     metric(CPU_TIME, Unit::Seconds, Direction::Lower, "processor time (user + system) of the request"),
+    metric(
+        ENERGY,
+        Unit::Joules,
+        Direction::Lower,
+        "energy of the processors' packages during the request (where RAPL can be read; other programs' included)",
+    ),
     metric(PEAK_MEMORY, Unit::Bytes, Direction::Lower, "peak resident memory of the engine's process"),
     metric(DEVICE_MEMORY, Unit::Bytes, Direction::Lower, "memory taken on devices other than the CPU"),
     metric(

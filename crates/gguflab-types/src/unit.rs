@@ -22,6 +22,8 @@ pub enum Unit {
     Hertz,
     /// Degrees Celsius.
     Celsius,
+    /// Joules.
+    Joules,
     /// Bits per weight.
     BitsPerWeight,
     /// No unit.
@@ -39,6 +41,7 @@ impl Unit {
             Unit::Tokens => "tok",
             Unit::Hertz => "Hz",
             Unit::Celsius => "°C",
+            Unit::Joules => "J",
             Unit::BitsPerWeight => "bit/weight",
             Unit::Count | Unit::Fraction | Unit::None => "",
         }

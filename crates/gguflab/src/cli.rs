@@ -190,6 +190,9 @@ pub(crate) struct Bench {
     /// Write the result to this file too; the format follows from its ending (.html, .md, .csv, .json)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Write the JSON files of Mia4's performance scripts into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) export_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) workload: WorkloadArguments,
     #[command(flatten)]

@@ -311,6 +311,7 @@ impl Simulated {
             cpu_per_wall: Some(rates.processors),
             clock: Some(3.5e9 * disturbance.clock),
             temperature: Some(55.0 + 35.0 * (1.0 - disturbance.clock).clamp(0.0, 1.0)),
+            energy: None,
             throttled: None,
             memory_available: Some((preset.memory as f64 - rates.host_memory).max(0.0) as u64),
         }

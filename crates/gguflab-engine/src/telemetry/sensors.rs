@@ -11,6 +11,9 @@ const CLOCKS: usize = 8;
 /// Machines with more processors are not asked through `/proc/cpuinfo`, which visits every one of them.
 const SMALL: usize = 16;
 
+/// No package takes more than this.
+const MOST_WATTS: f64 = 1000.0;
+
 /// Paths of what can be read.
 #[derive(Debug, Default)]
 pub(super) struct Sensors {
@@ -18,6 +21,8 @@ pub(super) struct Sensors {
     clock_in_information: bool,
     temperatures: Vec<String>,
     throttle_counters: Vec<String>,
+    /// Counters of energy, each with the value at which it begins anew, in microjoules.
+    energy_counters: Vec<(String, u64)>,
 }
 
 impl Sensors {
@@ -38,7 +43,24 @@ impl Sensors {
             clocks,
             temperatures: temperatures(files),
             throttle_counters: counters.filter(|path| files.has(path)).collect(),
+            energy_counters: energy_counters(files),
         }
+    }
+
+    /// Microjoules that each package has taken; `None` unless all of them can be read (often only root may).
+    pub(super) fn energy(&self, files: &Files) -> Option<Vec<u64>> {
+        let counts = self.energy_counters.iter().map(|(path, _)| files.number::<u64>(path));
+        counts.collect::<Option<Vec<u64>>>().filter(|counts| !counts.is_empty())
+    }
+
+    /// Joules between two readings. `None` when a counter may have begun anew more than once in so many seconds.
+    pub(super) fn joules(&self, before: &[u64], after: &[u64], wall: f64) -> Option<f64> {
+        let spent =
+            self.energy_counters.iter().zip(before.iter().zip(after)).map(|((_, range), (before, after))| {
+                let unsure = wall * MOST_WATTS * 1e6 > *range as f64;
+                (!unsure).then(|| if after >= before { after - before } else { range - before + after })
+            });
+        Some(spent.collect::<Option<Vec<u64>>>()?.into_iter().sum::<u64>() as f64 / 1e6)
     }
 
     /// Mean clock in hertz.
@@ -63,6 +85,17 @@ impl Sensors {
         let counts = self.throttle_counters.iter().filter_map(|path| files.number::<u64>(path));
         counts.reduce(u64::saturating_add)
     }
+}
+
+/// The packages' counters of RAPL (kernel documentation, power/powercap). Zones within a package count for it already.
+fn energy_counters(files: &Files) -> Vec<(String, u64)> {
+    let package = |zone: &String| {
+        let folder = format!("sys/class/powercap/{zone}");
+        let name = files.text(&format!("{folder}/name"))?;
+        let range = files.number::<u64>(&format!("{folder}/max_energy_range_uj"))?;
+        name.trim().starts_with("package").then(|| (format!("{folder}/energy_uj"), range))
+    };
+    files.names("sys/class/powercap").iter().filter_map(package).collect()
 }
 
 /// At most `count` of the items, evenly spread.
@@ -111,6 +144,31 @@ fn temperatures(files: &Files) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::machine::files::lay_out;
+
+    #[test]
+    fn energy_is_that_of_all_packages_and_counters_begin_anew() {
+        let zone = |name: &str, energy: &str, number: &str| {
+            [("name", name), ("energy_uj", energy), ("max_energy_range_uj", "262143328850")].map(
+                |(file, text)| (format!("sys/class/powercap/intel-rapl:{number}/{file}"), text.to_string()),
+            )
+        };
+        let zones = [
+            zone("package-0\n", "2000000\n", "0"),
+            zone("core\n", "9000000\n", "0:0"),
+            zone("package-1", "5000000", "1"),
+        ];
+        let files: Vec<(String, String)> = zones.into_iter().flatten().collect();
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        let folder = lay_out(&files);
+        let files = Files::under(folder.path());
+        let sensors = Sensors::find(&files);
+        assert_eq!(sensors.energy(&files), Some(vec![2_000_000, 5_000_000]));
+        assert_eq!(sensors.joules(&[1_000_000, 4_500_000], &[2_000_000, 5_000_000], 1.0), Some(1.5));
+        assert_eq!(sensors.joules(&[262_143_328_850, 0], &[1_000_000, 0], 1.0), Some(1.0));
+        assert_eq!(sensors.joules(&[0, 0], &[1, 1], 600.0), None, "they may have begun anew twice");
+        assert_eq!(Sensors::default().energy(&files), None);
+    }
 
     #[test]
     fn a_desktop_has_clocks_temperatures_and_counters() {

@@ -11,12 +11,13 @@ use gguflab_types::{Outcome, PromptKind, Repetition, Request, Unit, metric};
 /// Percentiles of the time between tokens that are shown.
 const PERCENTILES: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99")];
 /// Metrics of one request that are shown, in this order.
-const OF_REQUEST: [&str; 6] = [
+const OF_REQUEST: [&str; 7] = [
     metric::PREFILL,
     metric::FIRST_TOKEN,
     metric::DECODE,
     metric::REQUEST,
     metric::CPU_TIME,
+    metric::ENERGY,
     metric::DRAFT_ACCEPTED,
 ];
 /// Metrics of the whole visit that are shown.

@@ -35,6 +35,9 @@ pub(crate) struct Compare {
     /// Write the result to this file too; the format follows from its ending (.html, .md, .csv, .json)
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Write the JSON files of Mia4's performance scripts into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) export_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) workload: WorkloadArguments,
     #[command(flatten)]
@@ -51,7 +54,7 @@ pub(crate) struct InterleavedArguments {
     #[arg(long, value_name = "TIME", value_parser = crate::settings::parse_time, default_value = "5m")]
     pub(crate) budget_time: f64,
     /// Most visits of each side
-    #[arg(long, value_name = "N", default_value_t = 40)]
+    #[arg(long, value_name = "N", default_value_t = 32)]
     pub(crate) budget_runs: u32,
     /// Measured repetitions in each visit
     #[arg(short, long, value_name = "N", default_value_t = 1)]
@@ -150,6 +153,9 @@ pub(crate) struct GateCheck {
     /// Write the result to this file too; the format follows from its ending (.html, .md, .csv, .json)
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Write the JSON files of Mia4's performance scripts into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) export_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) interleaved: InterleavedArguments,
     #[command(flatten)]

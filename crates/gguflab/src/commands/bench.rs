@@ -2,12 +2,12 @@
 
 use crate::cli::{Bench, EngineArguments};
 use crate::exit::{FAILED, STOPPED};
-use crate::printer::{Printer, check_targets, write_document, write_file};
+use crate::printer::{Printer, check_targets, write_document, write_file, write_folder};
 use crate::{settings, space};
 use anyhow::Result;
 use gguflab_lab::bench::{BenchRequest, BenchWatcher, Record, bench as measure};
-use gguflab_lab::documents;
 use gguflab_lab::profile::Profile;
+use gguflab_lab::{documents, perf_methodology};
 use gguflab_types::event::{Level, Phase};
 use gguflab_types::{Outcome, Protocol, Repetition, metric};
 use std::process::ExitCode;
@@ -55,6 +55,9 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     }
     if let Some(path) = &arguments.report {
         write_document(&document, path)?;
+    }
+    if let Some(folder) = &arguments.export_dir {
+        write_folder(folder, perf_methodology::of_bench(&record))?;
     }
     say_failures(&record, printer);
     Ok(code(&record))

@@ -3,15 +3,15 @@
 use super::bench::Watcher;
 use crate::cli::{Compare, InterleavedArguments};
 use crate::exit::{FAILED, STOPPED};
-use crate::printer::{Printer, check_targets, write_document, write_file};
+use crate::printer::{Printer, check_targets, write_document, write_file, write_folder};
 use crate::settings;
 use crate::side::{self, Shared};
 use anyhow::Result;
 use gguflab_lab::bench::BenchRequest;
 use gguflab_lab::compare::{CompareRequest, compare as measure, usual_quantities};
-use gguflab_lab::documents;
 use gguflab_lab::interleave::{Limits, Reason, Side, VISITS_PER_BLOCK};
 use gguflab_lab::quantity::Quantity;
+use gguflab_lab::{documents, perf_methodology};
 use gguflab_types::{DeclaredMetric, Workload};
 use std::process::ExitCode;
 
@@ -35,6 +35,9 @@ pub(crate) fn compare(arguments: &Compare, printer: &Printer) -> Result<ExitCode
     }
     if let Some(path) = &arguments.report {
         write_document(&document, path)?;
+    }
+    if let Some(folder) = &arguments.export_dir {
+        write_folder(folder, perf_methodology::of_comparison(&compared))?;
     }
     Ok(code(&compared.interleaved.reason, printer))
 }

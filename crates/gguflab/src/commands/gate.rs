@@ -4,7 +4,7 @@ use super::bench::Watcher;
 use super::compare::{limits, warnings};
 use crate::cli::{BaselineArguments, Gate, GateAccept, GateCalibrate, GateCheck, GateVerb, History};
 use crate::exit::{FAILED, INCONCLUSIVE, STOPPED};
-use crate::printer::{Printer, check_targets, write_document, write_file};
+use crate::printer::{Printer, check_targets, write_document, write_file, write_folder};
 use crate::{places, settings};
 use anyhow::Result;
 use gguflab_lab::baseline::{Accepted, Baseline, Shelf, names};
@@ -12,7 +12,7 @@ use gguflab_lab::bench::{BenchRequest, bench};
 use gguflab_lab::gate::threshold::preset;
 use gguflab_lab::gate::{self, Check, CheckRequest, GateError};
 use gguflab_lab::interleave::{Reason, Side};
-use gguflab_lab::{EngineSpecification, Laboratory, Stop, compare, documents};
+use gguflab_lab::{EngineSpecification, Laboratory, Stop, compare, documents, perf_methodology};
 use gguflab_types::{Configuration, Deadlines, Protocol, Workload};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -151,6 +151,9 @@ fn check(arguments: &GateCheck, printer: &Printer) -> Result<ExitCode> {
     }
     if let Some(path) = &arguments.report {
         write_document(&document, path)?;
+    }
+    if let Some(folder) = &arguments.export_dir {
+        write_folder(folder, perf_methodology::of_check(&check, &request.thresholds))?;
     }
     Ok(code(&check, printer))
 }

@@ -6,7 +6,7 @@ use crate::printer::{Printer, write_document, write_folder};
 use anyhow::Result;
 use gguflab_lab::documents::Detail;
 use gguflab_lab::tune::conclusion;
-use gguflab_lab::{Conclusion, OpenStudy, Store, bench_tuner, documents};
+use gguflab_lab::{Conclusion, OpenStudy, Store, bench_tuner, documents, perf_methodology};
 use gguflab_report::Document;
 use gguflab_report::render::svg;
 use gguflab_types::Trial;
@@ -135,7 +135,7 @@ fn export_files(
     if let Some(problem) = problem {
         return Err(problem.into());
     }
-    write_folder(folder, files)?;
+    write_folder(folder, files.into_iter().chain(perf_methodology::of_study(study, trials)))?;
     printer.say(&format!("exported: {}", folder.display()));
     Ok(())
 }

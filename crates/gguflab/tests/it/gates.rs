@@ -189,3 +189,42 @@ fn a_kept_build_runs_in_turn_with_the_new_one() {
     place.write_model("tiny.gguf", gguflab_format::TinyArchitecture::Qwen3Moe);
     place.check(&gate("check real"), 3, "fingerprint");
 }
+
+#[test]
+fn the_files_of_mia4_are_written() {
+    let place = Place::new();
+    let json = |name: &str| -> serde_json::Value { serde_json::from_str(&place.read(name)).unwrap() };
+    place.check("bench --engine simulated --visits 2 --export-dir {}/files -q", 0, "decode");
+    let baseline = json("files/perf_cpu_baseline.json");
+    assert!(
+        baseline["tokens_per_s"].as_f64().is_some_and(|rate| rate > 0.0) && baseline["fake"] == true,
+        "{baseline}"
+    );
+    place.check(
+        "compare threads=4 threads=2 --engine simulated --workload short-long --export-dir {}/files",
+        0,
+        "worse",
+    );
+    let models = json("files/compare_models.json");
+    assert!(
+        models["results"][0]["long_tps"].as_f64() > models["results"][1]["long_tps"].as_f64(),
+        "{models}"
+    );
+    place.check(&gate("accept p --preset perf-methodology --engine simulated --visits 4"), 0, "accepted");
+    let check = "check p --engine simulated=speed=0.6 --reference-engine simulated --export-dir {}/files";
+    place.check(&gate(check), 1, "Fail");
+    let probe = json("files/perf_probe.json");
+    assert_eq!(
+        (&probe["regression_flag"], probe["results"].as_array().map(Vec::len)),
+        (&true.into(), Some(2)),
+        "{probe}"
+    );
+    let kinds: Vec<&str> =
+        probe["regressions"].as_array().unwrap().iter().filter_map(|one| one["type"].as_str()).collect();
+    assert!(kinds.contains(&"regression_tps") && kinds.contains(&"regression_p95"), "{kinds:?}");
+    place.check("tune --engine simulated --knob threads=2,4 --knob batch=128,256 --store {}/s.db --export-dir {}/files -q", 0, "threads");
+    let tuned = json("files/tune_results.json");
+    let rates: Vec<f64> = tuned.as_array().unwrap().iter().map(|row| row["tps"].as_f64().unwrap()).collect();
+    assert!(rates.len() > 4 && rates.is_sorted_by(|one, other| one >= other), "{rates:?}");
+    assert_eq!(json("files/perf_long_context.json")["runs"].as_array().map(Vec::len), Some(rates.len()));
+}
