@@ -10,7 +10,7 @@ pub mod load;
 mod objectives;
 pub mod rules;
 pub mod study;
-mod subject;
+pub(crate) mod subject;
 mod survey;
 pub mod tune;
 mod words;

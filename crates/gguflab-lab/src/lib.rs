@@ -3,6 +3,7 @@
 //! [`laboratory::Laboratory`] puts a subject together; [`bench`] measures it, [`tune`] searches; what they find
 //! becomes a document in [`documents`].
 
+pub mod active;
 mod adopt;
 pub mod baseline;
 pub mod bench;
@@ -20,6 +21,7 @@ pub mod laboratory;
 pub mod load;
 pub mod merge;
 pub mod objective;
+pub mod operations;
 pub mod outputs;
 pub mod pasted;
 pub mod perf_methodology;

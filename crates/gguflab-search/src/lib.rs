@@ -6,6 +6,7 @@
 //! [`tuning::next`] is the whole portfolio: baseline, then full grid or coordinate screen, then race. A sampler is
 //! one file in `samplers/` and one row of [`SAMPLERS`]; a model-based one takes its place there.
 
+pub mod bisect;
 pub mod error;
 pub mod order;
 pub mod pruner;

@@ -41,8 +41,6 @@ pub struct Stage {
     pub plain: Vec<f64>,
     /// Wall seconds of each run with stops.
     pub stopped: Vec<f64>,
-    /// Times that the device changed from one operation to the next in a run.
-    pub device_changes: u32,
     /// The operations, in the order in which they first ran.
     pub operations: Vec<Operation>,
 }

@@ -43,7 +43,6 @@ pub(crate) fn tell<'model>(
             let seconds = session.once(&part);
             let seen = observe::finish();
             stage.stopped.push(seconds?);
-            stage.device_changes = device_changes(&seen);
             kinds.take(seen);
         }
         stage.operations = kinds.operations;
@@ -71,11 +70,6 @@ impl Session<'_> {
         self.run(part)?;
         Ok(started.elapsed().as_secs_f64())
     }
-}
-
-fn device_changes(seen: &[Observed]) -> u32 {
-    let changes = seen.windows(2).filter(|pair| pair[0].device != pair[1].device).count();
-    u32::try_from(changes).unwrap_or(u32::MAX)
 }
 
 /// Operations by kind.

@@ -60,6 +60,8 @@ pub(crate) enum Verb {
     Devices(Devices),
     /// Measure one configuration: load, prefill, first token, decode, latency percentiles, memory
     Bench(Box<Bench>),
+    /// Show where the time goes: each layer and operator, beside what the processor can do
+    Profile(Profile),
     /// Find a faster configuration for this machine and a workload, and prove it
     Tune(Box<Tune>),
     /// Measure two models, engine builds, configurations or workloads side by side: which is better?
@@ -227,6 +229,32 @@ pub(crate) struct LoadArguments {
     /// Longest time of one request; a longer one counts as failed [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = crate::settings::parse_time)]
     pub(crate) timeout_per_request: Option<f64>,
+}
+
+/// Arguments of `profile`.
+#[derive(Debug, Args)]
+pub(crate) struct Profile {
+    /// The model
+    pub(crate) model: String,
+    /// Setting of a knob, KNOB=VALUE (see `gguflab list knobs`); may be given several times
+    #[arg(long, value_name = "KNOB=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Settings of a second configuration that is laid beside the first, such as 'threads=1 ubatch=64'; what is not named
+    /// is as in the first
+    #[arg(long, value_name = "SETTINGS")]
+    pub(crate) against: Option<String>,
+    /// Pairs of a run without stops and one that stops after every operation; two configurations take twice as many
+    #[arg(short, long, value_name = "N", default_value_t = 3)]
+    pub(crate) repetitions: u32,
+    /// Write the result to this file too; the format follows from its ending (.html, .md, .csv, .json)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) workload: WorkloadArguments,
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 }
 
 /// Where studies are kept.

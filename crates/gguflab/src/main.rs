@@ -31,6 +31,7 @@ fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<ExitCode> {
         Verb::Inspect(inspect) => commands::inspect::inspect(&inspect, printer),
         Verb::Devices(devices) => commands::devices::devices(&devices, printer),
         Verb::Bench(bench) => commands::bench::bench(&bench, printer),
+        Verb::Profile(profile) => commands::profile::profile(&profile, printer),
         Verb::Tune(tune) => commands::tune::tune(&tune, printer),
         Verb::Compare(compare) => commands::compare::compare(&compare, printer),
         Verb::Gate(gate) => commands::gate::gate(&gate, printer),

@@ -4,7 +4,7 @@ use gguflab_report::Cell;
 use gguflab_types::{Subject, Unit};
 
 /// Model, engine and machine.
-pub(super) fn facts(subject: &Subject) -> Vec<(String, Cell)> {
+pub(crate) fn facts(subject: &Subject) -> Vec<(String, Cell)> {
     let (model, engine, machine) = (&subject.model, &subject.engine, &subject.machine);
     let mut facts = Vec::new();
     // An engine by command may have in itself what it measures.

@@ -3,8 +3,9 @@
 use gguflab_stats::Divergence;
 use serde::{Deserialize, Serialize};
 
-/// How many times the reference's own floor a divergence has to be to count.
-pub const FLOOR_FACTOR: f64 = 10.0;
+/// How many times the reference's own floor a divergence has to be to count. Whatever else changed only the rounding of
+/// SmolLM2-135M took it 1.0 to 1.1 times as far as other batches do on average, and 0.6 to 1.6 times at the worst token.
+pub const FLOOR_FACTOR: f64 = 3.0;
 /// Mean divergence in nats below which outputs count as the same whatever the floor is: by Pinsker's inequality (total
 /// variation ≤ √(KL/2)) nobody who sees the next token tells the two apart with an advantage above 0.7 %.
 pub const MEAN_BOUND: f64 = 1e-4;
@@ -130,7 +131,7 @@ mod tests {
             (apart(&[0.015; 8]), apart(&[0.0; 8]), DriftVerdict::Same),
             // 3e-4 on average.
             (apart(&[0.05; 8]), apart(&[0.0; 8]), DriftVerdict::Drifted),
-            (apart(&[0.05; 8]), apart(&[0.02; 8]), DriftVerdict::Same),
+            (apart(&[0.05; 8]), apart(&[0.04; 8]), DriftVerdict::Same),
             // One token at 2e-2, the mean of many below the bound.
             (apart(&[&[0.4], &[0.0; 400][..]].concat()), apart(&[0.0; 8]), DriftVerdict::Drifted),
             (apart(&[f32::NAN, 0.0]), apart(&[0.0; 8]), DriftVerdict::Drifted),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod aims;
+mod bisections;
 mod contract;
 mod machine;
 mod pruners;

@@ -5,6 +5,7 @@ use crate::exit::{FAILED, STOPPED};
 use crate::printer::{Printer, check_targets, write_document, write_file, write_folder};
 use crate::{settings, space};
 use anyhow::Result;
+use gguflab_lab::active::Active;
 use gguflab_lab::bench::{BenchRequest, BenchWatcher, Record, bench as measure};
 use gguflab_lab::profile::Profile;
 use gguflab_lab::{documents, perf_methodology};
@@ -44,10 +45,15 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
         deadlines: settings::deadlines(&arguments.limits),
     };
     let stop = super::stop_on_interrupt()?;
-    let record = measure(&mut laboratory, &request, &stop, &mut Watcher { printer });
-    let warnings: Vec<String> =
-        laboratory.warnings.iter().cloned().chain(laboratory.memory_warning()).collect();
-    let document = documents::bench::document(&record, &warnings);
+    let mut watcher = Watcher::new(printer);
+    let record = measure(&mut laboratory, &request, &stop, &mut watcher);
+    let active = watcher.active.with_gpus(laboratory.facts.gpus);
+    let warnings = laboratory.warnings.iter().cloned().chain(laboratory.memory_warning());
+    let warnings: Vec<String> = warnings.chain(active.complaints(&request.configuration)).collect();
+    let mut document = documents::bench::document(&record, &warnings);
+    if let Some(words) = active.in_words() {
+        document.information(words);
+    }
     // Printed first: what was measured is not lost when a file cannot be written.
     printer.document(&document)?;
     if let Some(path) = &arguments.record {
@@ -98,8 +104,17 @@ fn code(record: &Record) -> ExitCode {
     }
 }
 
+/// Says what happens, and listens to the engine.
 pub(super) struct Watcher<'a> {
-    pub(super) printer: &'a Printer,
+    printer: &'a Printer,
+    /// What the engine's log says of the settings.
+    active: Active,
+}
+
+impl Watcher<'_> {
+    pub(super) fn new(printer: &Printer) -> Watcher<'_> {
+        Watcher { printer, active: Active::default() }
+    }
 }
 
 impl BenchWatcher for Watcher<'_> {
@@ -135,6 +150,7 @@ impl BenchWatcher for Watcher<'_> {
     }
 
     fn line(&mut self, level: Level, text: &str) {
+        self.active.take(text);
         if self.printer.verbosity() > 1 || level >= Level::Error {
             self.printer.say(&format!("  engine: {text}"));
         }

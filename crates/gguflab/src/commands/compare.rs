@@ -26,7 +26,7 @@ pub(crate) fn compare(arguments: &Compare, printer: &Printer) -> Result<ExitCode
     let outputs = !arguments.interleaved.no_outputs;
     let request = CompareRequest { quantities, margin: arguments.margin, limits, outputs };
     let stop = super::stop_on_interrupt()?;
-    let compared = measure(&mut sides, &request, &stop, &mut Watcher { printer });
+    let compared = measure(&mut sides, &request, &stop, &mut Watcher::new(printer));
     let document = documents::compare::document(&compared, &warnings(&sides));
     // Printed first: what was measured is not lost when a file cannot be written.
     printer.document(&document)?;

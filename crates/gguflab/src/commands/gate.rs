@@ -49,7 +49,7 @@ fn accept(arguments: &GateAccept, printer: &Printer) -> Result<ExitCode> {
         deadlines: settings::deadlines(&arguments.limits),
     };
     let stop = super::stop_on_interrupt()?;
-    let record = bench(&mut laboratory, &request, &stop, &mut Watcher { printer });
+    let record = bench(&mut laboratory, &request, &stop, &mut Watcher::new(printer));
     printer.document(&documents::bench::document(&record, &laboratory.warnings))?;
     if stop.is_set() {
         return Ok(ExitCode::from(STOPPED));
@@ -126,7 +126,7 @@ fn check(arguments: &GateCheck, printer: &Printer) -> Result<ExitCode> {
     let outputs = !arguments.interleaved.no_outputs;
     let request = CheckRequest { thresholds, limits, outputs };
     let stop = super::stop_on_interrupt()?;
-    let mut watcher = Watcher { printer };
+    let mut watcher = Watcher::new(printer);
     let (check, warnings) = match side.reference(&shelf, &checked)? {
         Some(mut reference) => {
             reference.request.protocol = checked.request.protocol.clone();
@@ -235,7 +235,7 @@ fn calibrate(arguments: &GateCalibrate, printer: &Printer) -> Result<ExitCode> {
     };
     let mut sides = [side("A")?, side("A again")?];
     let stop: Stop = super::stop_on_interrupt()?;
-    let calibration = compare::calibrate(&mut sides, &limits, &stop, &mut Watcher { printer });
+    let calibration = compare::calibrate(&mut sides, &limits, &stop, &mut Watcher::new(printer));
     printer.document(&documents::calibration::document(&calibration, &warnings(&sides)))?;
     Ok(super::compare::code(&calibration.interleaved.reason, printer))
 }

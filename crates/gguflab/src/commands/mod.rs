@@ -7,6 +7,7 @@ pub(crate) mod gate;
 pub(crate) mod inspect;
 pub(crate) mod list;
 mod load;
+pub(crate) mod profile;
 pub(crate) mod report;
 pub(crate) mod studies;
 pub(crate) mod study;

@@ -10,6 +10,7 @@ mod command;
 mod gates;
 mod knobs;
 mod load;
+mod profile;
 mod pruning;
 mod reports;
 mod spaces;

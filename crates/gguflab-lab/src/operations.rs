@@ -1,0 +1,146 @@
+//! Where the time goes: the operations of a request, layer by layer and operator by operator.
+
+mod cost;
+mod document;
+
+pub use cost::{Cost, Costs};
+pub use document::document;
+
+use crate::active::Active;
+use crate::bench::BenchWatcher;
+use crate::laboratory::Laboratory;
+use gguflab_engine::{Control, Stop};
+use gguflab_types::operation::{Anatomy, Operation, Stage};
+use gguflab_types::{Configuration, Deadlines, Ending, Event, Outcome, Protocol};
+
+/// What is timed.
+#[derive(Debug, Clone)]
+pub struct OperationsRequest {
+    /// The configurations: one, or two that are laid side by side.
+    pub configurations: Vec<Configuration>,
+    /// How; its repetitions are pairs of a run without stops and one with a stop after every operation.
+    pub protocol: Protocol,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+}
+
+/// What was found of one configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dissected {
+    /// The configuration.
+    pub configuration: Configuration,
+    /// What its operations cost.
+    pub anatomy: Anatomy,
+    /// What the engine's log says of it.
+    pub active: Active,
+}
+
+/// Times the operations of each configuration. Two are run in the order A B B A, so that what changes slowly meets both
+/// alike.
+///
+/// # Errors
+/// How it ended instead of being measured.
+pub fn dissect(
+    laboratory: &mut Laboratory,
+    request: &OperationsRequest,
+    stop: &Stop,
+    watcher: &mut dyn BenchWatcher,
+) -> Result<Vec<Dissected>, Ending> {
+    let Some(_turn) = laboratory.take_turn(stop, &mut || watcher.waiting()) else {
+        return Err(Ending::new(Outcome::Cancelled, "stopped by the user"));
+    };
+    let mut found: Vec<Dissected> = Vec::new();
+    let forth = request.configurations.iter();
+    let back = request.configurations.iter().rev().take(if forth.len() > 1 { forth.len() } else { 0 });
+    for configuration in forth.chain(back) {
+        if let Some(refusal) = laboratory.refusal(configuration) {
+            return Err(refusal);
+        }
+        let job = laboratory.job(configuration, &request.protocol, request.deadlines);
+        let mut active = Active::default();
+        let anatomy = laboratory.engine.operations(&job, stop, &mut |event| {
+            match event {
+                Event::Log(level, text) => {
+                    active.take(&text);
+                    watcher.line(level, &text);
+                }
+                Event::Phase(phase) => watcher.phase(phase),
+                Event::Alive | Event::Measured(_) => {}
+            }
+            Control::Continue
+        })?;
+        let active = active.with_gpus(laboratory.facts.gpus);
+        match found.iter_mut().find(|known| known.configuration == *configuration) {
+            Some(known) => merge(&mut known.anatomy, anatomy),
+            None => found.push(Dissected { configuration: configuration.clone(), anatomy, active }),
+        }
+    }
+    Ok(found)
+}
+
+/// Puts the runs of a second visit behind those of the first.
+fn merge(known: &mut Anatomy, further: Anatomy) {
+    let runs: Vec<usize> = known.stages.iter().map(|stage| stage.stopped.len()).collect();
+    for ((stage, other), before) in known.stages.iter_mut().zip(further.stages).zip(runs) {
+        stage.plain.extend(other.plain);
+        stage.stopped.extend(other.stopped);
+        for operation in other.operations {
+            match stage.operations.iter_mut().find(|one| is_same_kind(one, &operation)) {
+                Some(one) => one.seconds.extend(operation.seconds),
+                None => {
+                    let mut seconds = vec![0.0; before];
+                    seconds.extend(&operation.seconds);
+                    stage.operations.push(Operation { seconds, ..operation });
+                }
+            }
+        }
+        let all = stage.stopped.len();
+        stage.operations.iter_mut().for_each(|one| one.seconds.resize(all, 0.0));
+    }
+    // The best round is the roof.
+    known.roof.bandwidth = known.roof.bandwidth.max(further.roof.bandwidth);
+    known.roof.arithmetic = known.roof.arithmetic.max(further.roof.arithmetic);
+}
+
+fn is_same_kind(one: &Operation, other: &Operation) -> bool {
+    let kind = |operation: &Operation| {
+        let Operation { layer, part, operator, operand, device, .. } = operation.clone();
+        (layer, part, operator, operand, device)
+    };
+    kind(one) == kind(other)
+}
+
+/// A word for a stage, such as `generation of 32 tokens`.
+fn name(stage: &Stage) -> String {
+    let kind = if stage.generation { "generation" } else { "prompt" };
+    format!("{kind} of {} tokens", stage.tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(part: &str, seconds: &[f64]) -> Operation {
+        Operation { part: part.to_string(), seconds: seconds.to_vec(), ..Operation::default() }
+    }
+
+    #[test]
+    fn visits_are_put_together_by_kind() {
+        let stage = |operations: Vec<Operation>, seconds: &[f64]| Stage {
+            plain: seconds.to_vec(),
+            stopped: seconds.to_vec(),
+            operations,
+            ..Stage::default()
+        };
+        let mut known = Anatomy {
+            stages: vec![stage(vec![operation("a", &[1.0]), operation("b", &[2.0])], &[3.0])],
+            ..Anatomy::default()
+        };
+        let further = vec![stage(vec![operation("a", &[4.0]), operation("c", &[5.0])], &[9.0])];
+        merge(&mut known, Anatomy { stages: further, ..Anatomy::default() });
+        let found: Vec<&[f64]> =
+            known.stages[0].operations.iter().map(|one| one.seconds.as_slice()).collect();
+        assert_eq!(found, [&[1.0, 4.0], &[2.0, 0.0], &[0.0, 5.0]]);
+        assert_eq!(known.stages[0].plain, [3.0, 9.0]);
+    }
+}
