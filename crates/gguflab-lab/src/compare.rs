@@ -10,6 +10,9 @@ use gguflab_stats::sequential::{Arm, Block, Design, Look, MOST_BLOCKS, Run, Sequ
 use gguflab_stats::{Estimate, Verdict, positive_location};
 use gguflab_types::{MachineState, Trial, Workload};
 
+/// Blocks that are measured even when the first quantity is decided before: the others are of interest too.
+const LEAST_BLOCKS: usize = 3;
+
 /// What is compared, and until when.
 #[derive(Debug, Clone)]
 pub struct CompareRequest {
@@ -68,6 +71,9 @@ pub fn compare(
     let names = sides.each_ref().map(|side| side.name.clone());
     let sequence = sequence(Design::COMPARISON, &request.limits);
     let mut enough = |records: &[Record; 2]| {
+        if interleave::blocks(records).len() < LEAST_BLOCKS {
+            return false;
+        }
         let decided =
             request.quantities.first().map(|first| judge(first, records, &sequence, request.margin));
         decided.is_some_and(|judged| judged.verdict != Verdict::Undecided)

@@ -5,6 +5,7 @@
 
 pub mod active;
 mod adopt;
+pub mod anomaly;
 pub mod baseline;
 pub mod bench;
 pub mod bench_tuner;

@@ -115,6 +115,8 @@ pub struct TuneRequest {
     pub deadlines: gguflab_types::Deadlines,
     /// Whether the study has to exist.
     pub resume: bool,
+    /// Whether what lies off its neighbours' trend is run again once the search is over.
+    pub recheck: bool,
 }
 
 impl TuneRequest {

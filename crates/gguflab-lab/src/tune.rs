@@ -1,5 +1,6 @@
 //! Finds a better configuration for a machine and a workload, and proves it.
 
+use crate::anomaly;
 use crate::laboratory::Laboratory;
 use crate::requirement::violation;
 use crate::run::{Recorder, is_complete, run, without_samples};
@@ -117,10 +118,17 @@ pub fn tune(
                 drop(turn);
                 std::thread::sleep(PATIENCE);
             }
-            Handed::Over(done) => {
-                conclusion = Some(*done);
-                break;
-            }
+            Handed::Over(done) => match again(store, &study, request)? {
+                Some((handle, new, stage)) => {
+                    watcher.started(handle.number(), new.purpose, &new.configuration, &stage);
+                    let pruner = Pruner::new(request.pruner, &[]);
+                    one_trial(laboratory, store, &study, request, &handle, &new, pruner, stop, watcher)?;
+                }
+                None => {
+                    conclusion = Some(*done);
+                    break;
+                }
+            },
         }
     }
     let trials = store.trials(study.study.id)?.to_vec();
@@ -196,6 +204,22 @@ fn hand_out(store: &mut Store, study: &OpenStudy, request: &TuneRequest) -> Resu
         (Some(handle), Some((new, stage, pruner))) => Handed::Trial(handle, new, stage, pruner),
         _ => answer,
     })
+}
+
+/// Begins the next visit that looks into what lies off its neighbours' trend, if that was asked for.
+fn again(
+    store: &mut Store,
+    study: &OpenStudy,
+    request: &TuneRequest,
+) -> Result<Option<(TrialHandle, NewTrial, Stage)>, StoreError> {
+    let mut begun = None;
+    let handle = store.begin_trial(study.study.id, &mut |trials| {
+        let (configuration, round) = anomaly::next(study, trials).filter(|_| request.recheck)?;
+        let new = study.new_trial(configuration, Purpose::Compare, round);
+        begun = Some((new.clone(), stage(&study.plan, &study.visits(trials))));
+        Some(new)
+    })?;
+    Ok(handle.zip(begun).map(|(handle, (new, stage))| (handle, new, stage)))
 }
 
 #[expect(

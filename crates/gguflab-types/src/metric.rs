@@ -49,7 +49,7 @@ pub const REQUEST: &str = "request";
 /// Processor seconds (user + system) of the request.
 pub const CPU_TIME: &str = "cpu-time";
 /// Joules that the processors' packages took during the request, everything that ran meanwhile included.
-pub const ENERGY: &str = "energy";
+pub const ENERGY: &str = "package-energy";
 /// Peak resident memory of the engine's process.
 pub const PEAK_MEMORY: &str = "peak-memory";
 /// Bytes taken on devices other than the CPU.

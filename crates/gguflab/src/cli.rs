@@ -276,6 +276,9 @@ pub(crate) struct Tune {
     /// Go on with a study that exists
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Once the search is over, run what lies off its neighbours' trend again, in turn with them: is it real?
+    #[arg(long)]
+    pub(crate) recheck: bool,
     /// List what would be run, without running it
     #[arg(long)]
     pub(crate) dry_run: bool,

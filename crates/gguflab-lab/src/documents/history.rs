@@ -13,9 +13,6 @@ use gguflab_stats::Estimate;
 use gguflab_stats::sequential::{Design, MOST_BLOCKS, Sequence};
 use gguflab_types::Unit;
 
-/// Seconds of a day, of which the pictures count.
-const DAY: f64 = 86_400.0;
-
 /// The document of all shelves.
 ///
 /// # Errors
@@ -121,25 +118,23 @@ fn difference(threshold: &Threshold, check: &Check) -> Option<Estimate> {
     Some(Sequence::new(Design::GATE.with_most(most))?.look(&blocks)?.difference)
 }
 
-/// The differences to the baseline over the days since the first check.
+/// The differences to the baseline from check to check.
 fn picture(thresholds: &[Threshold], checks: &[Check]) -> Chart {
-    let first = checks.first().map_or(0.0, |check| check.checked);
     let relative = thresholds.iter().filter(|one| matches!(one.bound, Bound::Relative(_)));
     let series = relative.map(|threshold| {
-        let point = |check: &Check| {
+        let point = |(index, check): (usize, &Check)| {
             let found = difference(threshold, check)?;
             let interval = found.interval.map(|interval| (interval.low, interval.high).into());
-            let x = (check.checked - first) / DAY;
-            Some(Point { x, y: found.value, y_interval: interval, ..Point::default() })
+            Some(Point { x: index as f64 + 1.0, y: found.value, y_interval: interval, ..Point::default() })
         };
-        let points = checks.iter().filter_map(point).collect();
+        let points = checks.iter().enumerate().filter_map(point).collect();
         Series { name: threshold.quantity.text.clone(), shape: Shape::Line, points }
     });
     Chart {
         title: "Difference to the accepted baseline".to_string(),
-        caption: "by days since the first check; bands are the intervals".to_string(),
+        caption: "check by check, see the table for their times; bands are the intervals".to_string(),
         kind: ChartKind::Lines {
-            across: Axis { label: "days since the first check".to_string(), unit: Unit::None },
+            across: Axis { label: "check".to_string(), unit: Unit::Count },
             axis: Axis { label: "difference".to_string(), unit: Unit::Fraction },
             series: series.collect(),
         },

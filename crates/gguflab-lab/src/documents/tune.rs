@@ -1,5 +1,6 @@
 //! What a tune found.
 
+mod anomalies;
 mod next;
 mod race;
 
@@ -48,6 +49,7 @@ pub fn document(
         document.table(race::race_table(race, study));
         document.chart(race::race_chart(race));
     }
+    anomalies::add(study, trials, &mut document);
     objectives::front(study, trials, winner.as_ref(), &mut document);
     objectives::requirements(study, trials, &mut document);
     let tried = Survey::of(study, trials);

@@ -122,6 +122,7 @@ fn request(
         protocol: Protocol { retries: 1, ..settings::protocol(&arguments.workload, arguments.repetitions)? },
         deadlines: settings::deadlines(&arguments.limits),
         resume: arguments.resume,
+        recheck: arguments.recheck,
     })
 }
 

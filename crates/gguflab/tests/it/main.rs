@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // clippy exempts only the test functions
 
 mod aims;
+#[cfg(unix)]
+mod anomalies;
 mod bad_input;
 mod bench;
 #[cfg(unix)]
