@@ -8,6 +8,7 @@ pub mod history;
 pub mod imported;
 pub mod load;
 mod objectives;
+pub mod results;
 pub mod rules;
 pub mod study;
 pub(crate) mod subject;

@@ -29,6 +29,7 @@ pub mod perf_methodology;
 pub mod profile;
 pub mod quantity;
 pub mod requirement;
+pub mod results;
 pub mod run;
 pub mod space_file;
 pub mod study;

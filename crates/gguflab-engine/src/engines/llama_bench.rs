@@ -6,7 +6,7 @@
 //! its `--help`.
 
 mod abilities;
-mod output;
+pub mod output;
 
 use crate::child::{Program, Stream};
 use crate::engine::{Control, Engine, EngineError, EngineSpecification, Stop};

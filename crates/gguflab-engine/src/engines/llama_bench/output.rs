@@ -8,20 +8,39 @@ use std::collections::BTreeMap;
 
 /// One test: so many prompt tokens or generated tokens at some depth.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Test {
+pub struct Test {
     /// Prompt tokens.
-    pub(super) prompt: u64,
+    pub prompt: u64,
     /// Generated tokens.
-    pub(super) generate: u64,
+    pub generate: u64,
     /// Tokens in the cache before.
-    pub(super) depth: u64,
+    pub depth: u64,
     /// Tokens per second of each repetition; empty when the version prints only mean and deviation.
-    pub(super) rates: Vec<f64>,
+    pub rates: Vec<f64>,
     /// Mean tokens per second.
-    pub(super) mean: f64,
+    pub mean: f64,
     /// Standard deviation of the tokens per second.
-    pub(super) deviation: Option<f64>,
+    pub deviation: Option<f64>,
+    /// All other columns by their names in lower case: build, model, settings, time.
+    pub about: BTreeMap<String, String>,
 }
+
+/// Columns that say what was measured, and not of what.
+const MEASURED: [&str; 13] = [
+    "n_prompt",
+    "n_gen",
+    "n_depth",
+    "test",
+    "avg_ns",
+    "stddev_ns",
+    "avg_ts",
+    "stddev_ts",
+    "samples_ns",
+    "samples_ts",
+    "t/s",
+    "tok/s",
+    "tps",
+];
 
 impl Test {
     /// Tokens per second and seconds of one repetition, or of the mean where there are no repetitions.
@@ -35,7 +54,8 @@ impl Test {
 }
 
 /// Every test in the output, in its order.
-pub(super) fn tests(lines: &[String]) -> Vec<Test> {
+#[must_use]
+pub fn tests(lines: &[String]) -> Vec<Test> {
     let objects = objects(lines);
     let tests: Vec<Test> = objects.iter().filter_map(test_of_object).collect();
     if !tests.is_empty() {
@@ -89,11 +109,15 @@ fn test_of_object(object: &Map<String, Value>) -> Option<Test> {
     Some(test)
 }
 
-/// Rows of a table: CSV with quotes, or Markdown with bars.
+/// Rows of a table: CSV with quotes, Markdown with bars, or SQL that inserts them.
 fn rows(lines: &[String]) -> Vec<BTreeMap<String, String>> {
     let mut header: Option<Vec<String>> = None;
     let mut rows = Vec::new();
     for line in lines {
+        if let Some(row) = inserted(line) {
+            rows.push(row);
+            continue;
+        }
         let Some(cells) = cells(line) else { continue };
         let names: Vec<String> = cells.iter().map(|cell| cell.to_lowercase()).collect();
         let is_header = ["avg_ts", "avg_ns", "t/s", "tok/s", "tps"];
@@ -104,6 +128,17 @@ fn rows(lines: &[String]) -> Vec<BTreeMap<String, String>> {
         }
     }
     rows
+}
+
+/// `INSERT INTO llama_bench (a, b) VALUES ('1', '2');` as llama-bench writes it: quotes inside values are not doubled,
+/// so that values are told apart by `', '`.
+fn inserted(line: &str) -> Option<BTreeMap<String, String>> {
+    let (names, values) = line.trim().strip_prefix("INSERT INTO ")?.split_once(") VALUES (")?;
+    let names = names.split_once('(')?.1.split(',').map(|name| name.trim().to_lowercase());
+    let values = values.strip_suffix(");")?.strip_prefix('\'')?.strip_suffix('\'')?;
+    let values: Vec<String> = values.split("', '").map(str::to_string).collect();
+    let names: Vec<String> = names.collect();
+    (names.len() == values.len()).then(|| names.into_iter().zip(values).collect())
 }
 
 fn cells(line: &str) -> Option<Vec<String>> {
@@ -147,7 +182,11 @@ fn test_of_row(fields: &BTreeMap<String, String>) -> Option<Test> {
     let from_time = number(&["avg_ns"]).map(|time| ((prompt + generate) as f64 * 1e9 / time, None));
     let (mean, deviation) = named.or(from_time)?;
     let deviation = number(&["stddev_ts"]).or(deviation).filter(|value| value.is_finite());
-    is_rate(mean).then_some(Test { prompt, generate, depth, rates: Vec::new(), mean, deviation })
+    let other = |name: &String| !MEASURED.contains(&name.as_str());
+    let about =
+        fields.iter().filter(|(name, _)| other(name)).map(|(name, text)| (name.clone(), text.clone()));
+    let about = about.collect();
+    is_rate(mean).then_some(Test { prompt, generate, depth, rates: Vec::new(), mean, deviation, about })
 }
 
 fn is_rate(rate: f64) -> bool {
@@ -252,6 +291,18 @@ mod unit_tests {
             recorded!("markdown-2023"),
             &[(512, 0, 0, 2368.8, Some(93.24), 0), (0, 128, 0, 131.42, Some(0.59), 0)],
         );
+    }
+
+    #[test]
+    fn statements_of_sql_are_rows() {
+        let text = "CREATE TABLE IF NOT EXISTS llama_bench (\n  build_commit TEXT,\n  avg_ts REAL\n);\n\n\
+            INSERT INTO llama_bench (build_commit, model_filename, n_prompt, n_gen, n_depth, avg_ts, stddev_ts) \
+            VALUES ('abc', 'it''s, a model.gguf', '512', '0', '0', '100.5', '0.25');\n";
+        check(text, &[(512, 0, 0, 100.5, Some(0.25), 0)]);
+        let about = &read(text)[0].about;
+        assert_eq!(about.get("build_commit").map(String::as_str), Some("abc"));
+        assert_eq!(about.len(), 2, "{about:?}");
+        assert_eq!(read(&text.replace(");\n", "\n")), []);
     }
 
     #[test]
