@@ -3,9 +3,11 @@
 pub mod bench;
 pub mod calibration;
 pub mod compare;
+mod curve;
 pub mod gate;
 pub mod history;
 pub mod imported;
+pub mod latency;
 pub mod load;
 mod objectives;
 pub mod results;

@@ -86,6 +86,15 @@ impl Request {
     }
 }
 
+/// One run of one request of a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Which request, from 0.
+    pub request: usize,
+    /// Whether it is measured; else it warms up.
+    pub measured: bool,
+}
+
 /// A mix of requests. It sets the context that is needed; it is not searched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +109,47 @@ impl Workload {
     /// A workload of one request.
     pub fn single(name: impl Into<String>, request: Request) -> Workload {
         Workload { name: name.into(), requests: vec![request] }
+    }
+
+    /// One request at several depths, from the smallest to the largest: a curve over the context.
+    #[must_use]
+    pub fn curve(request: Request, depths: &[u32]) -> Workload {
+        let mut depths = depths.to_vec();
+        depths.sort_unstable();
+        depths.dedup();
+        let requests: Vec<Request> = depths.iter().map(|&depth| Request { depth, ..request }).collect();
+        let list: Vec<String> = depths.iter().map(ToString::to_string).collect();
+        let name = format!("{} at depth {}", Request { depth: 0, ..request }.label(), list.join(", "));
+        Workload { name, requests }
+    }
+
+    /// Whether it is one request at growing depths. Then each depth is measured on top of the last one, and the first is
+    /// measured once more at the end, which shows what changed meanwhile besides the depth.
+    #[must_use]
+    pub fn is_curve(&self) -> bool {
+        let grows = |pair: &[Request]| {
+            pair[0].depth < pair[1].depth && pair[1] == Request { depth: pair[1].depth, ..pair[0] }
+        };
+        self.requests.len() > 1 && self.requests.windows(2).all(grows)
+    }
+
+    /// The order of its runs, by request: those that are not measured, and those that are. Requests take turns, so that
+    /// what changes meanwhile meets all of them; those of a curve do not, so that nothing of its depth is computed twice.
+    #[must_use]
+    pub fn order(&self, warmup: u32, repetitions: u32) -> Vec<Turn> {
+        let requests = 0..self.requests.len();
+        let turns = |request: usize, count: u32, measured: bool| {
+            std::iter::repeat_n(Turn { request, measured }, count as usize)
+        };
+        if self.is_curve() {
+            let each = |request| turns(request, warmup, false).chain(turns(request, repetitions, true));
+            return requests.flat_map(each).chain(turns(0, repetitions.min(1), true)).collect();
+        }
+        let rounds = |count: u32, measured: bool| {
+            let requests = requests.clone();
+            (0..count).flat_map(move |_| requests.clone().map(move |request| Turn { request, measured }))
+        };
+        rounds(warmup, false).chain(rounds(repetitions, true)).collect()
     }
 
     /// The largest cache any of its requests needs, in tokens.
@@ -206,6 +256,23 @@ pub fn find(name: &str) -> Option<Workload> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_curve_goes_deeper_and_deeper_and_ends_where_it_began() {
+        let curve = Workload::curve(Request::new(64, 8), &[2048, 0, 512, 512]);
+        assert_eq!(curve.name, "pp64+tg8 at depth 0, 512, 2048");
+        assert!(curve.is_curve() && !find("chat").unwrap().is_curve());
+        let order: Vec<(usize, bool)> =
+            curve.order(1, 2).iter().map(|turn| (turn.request, turn.measured)).collect();
+        let each = |request| [(request, false), (request, true), (request, true)];
+        assert_eq!(order, [each(0).to_vec(), each(1).to_vec(), each(2).to_vec(), vec![(0, true)]].concat());
+        assert!(curve.order(0, 0).is_empty());
+        let mut mix = curve;
+        mix.requests[1].generate = 9;
+        assert!(!mix.is_curve());
+        let order: Vec<usize> = mix.order(1, 1).iter().map(|turn| turn.request).collect();
+        assert_eq!(order, [0, 1, 2, 0, 1, 2], "requests that differ take turns");
+    }
 
     #[test]
     fn named_workloads_can_be_found_and_say_what_context_they_need() {

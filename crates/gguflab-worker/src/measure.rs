@@ -58,17 +58,13 @@ pub(crate) fn bench<'model>(
     usage::give_back_memory();
     usage::reset_peak();
     let Some(session) = session.as_mut() else { return Ok(()) };
-    for _ in 0..wanted.protocol.warmup {
-        for wish in wanted.workload.requests.clone() {
-            output.send(&Message::Phase { request, phase: Phase::Warmup });
-            session.fill_depth(&wish)?;
-            let prompt = wish.prompt.min(session.settings.ubatch.unwrap_or(DEFAULT_UBATCH));
-            session.run(&Request { prompt, generate: wish.generate.min(WARMUP_GENERATE), ..wish })?;
-        }
-    }
-    for _ in 0..wanted.protocol.repetitions {
-        for index in 0..wanted.workload.requests.len() {
-            session.measure(u32::try_from(index).unwrap_or(u32::MAX), output, request)?;
+    for turn in wanted.workload.order(wanted.protocol.warmup, wanted.protocol.repetitions) {
+        match turn.measured {
+            true => session.measure(u32::try_from(turn.request).unwrap_or(u32::MAX), output, request)?,
+            false => {
+                output.send(&Message::Phase { request, phase: Phase::Warmup });
+                session.warm_up(turn.request)?;
+            }
         }
     }
     let now = usage::now();
@@ -168,6 +164,13 @@ impl Session<'_> {
     /// Threads that decode.
     pub(crate) fn threads(&self) -> u32 {
         u32::try_from(self.settings.threads.max(self.settings.threads_batch)).unwrap_or(1)
+    }
+
+    fn warm_up(&mut self, index: usize) -> Result<(), NativeError> {
+        let wish = self.workload.requests[index];
+        self.fill_depth(&wish)?;
+        let prompt = wish.prompt.min(self.settings.ubatch.unwrap_or(DEFAULT_UBATCH));
+        self.run(&Request { prompt, generate: wish.generate.min(WARMUP_GENERATE), ..wish }).map(drop)
     }
 
     fn measure(&mut self, index: u32, output: &Output, request: u64) -> Result<(), NativeError> {

@@ -120,7 +120,7 @@ pub(crate) struct EngineArguments {
 #[command(next_help_heading = "Workload")]
 pub(crate) struct WorkloadArguments {
     /// A named workload (see `gguflab list workloads`)
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["prompt", "generate", "depth", "concurrency"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["prompt", "generate", "depth", "depths", "concurrency"])]
     pub(crate) workload: Option<String>,
     /// Prompt tokens
     #[arg(long, value_name = "TOKENS")]
@@ -131,6 +131,9 @@ pub(crate) struct WorkloadArguments {
     /// Tokens already in the cache
     #[arg(long, value_name = "TOKENS")]
     pub(crate) depth: Option<u32>,
+    /// The same request at several depths, such as 0,2048,8192: a curve over the context, in one pass
+    #[arg(long, value_name = "TOKENS", value_delimiter = ',', conflicts_with = "depth")]
+    pub(crate) depths: Vec<u32>,
     /// Requests at the same time; bench takes several, such as 1,2,4,8, and measures a server under each load
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub(crate) concurrency: Vec<u32>,
@@ -186,6 +189,9 @@ pub(crate) struct Bench {
     /// Drop the model from the page cache before each load
     #[arg(long)]
     pub(crate) cold: bool,
+    /// Show the times of single tokens: how often they fall where, and percentiles of the first token
+    #[arg(long)]
+    pub(crate) latency: bool,
     /// Write all raw samples to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,

@@ -119,7 +119,10 @@ fn split_list(list: &str) -> Vec<String> {
 /// Whether the command line says anything of what is run.
 pub(crate) fn says_workload(arguments: &WorkloadArguments) -> bool {
     let own = [arguments.prompt, arguments.generate, arguments.depth];
-    arguments.workload.is_some() || own.iter().any(Option::is_some) || !arguments.concurrency.is_empty()
+    let lists = [&arguments.depths, &arguments.concurrency];
+    arguments.workload.is_some()
+        || own.iter().any(Option::is_some)
+        || lists.iter().any(|list| !list.is_empty())
 }
 
 /// What is run; `default` is taken when nothing is said.
@@ -145,7 +148,7 @@ pub(crate) fn workload(arguments: &WorkloadArguments, default: Option<&str>) -> 
     }
     match (&arguments.workload, default) {
         (Some(name), _) => named(name),
-        (None, Some(name)) if own.iter().all(Option::is_none) => named(name),
+        (None, Some(name)) if !says_workload(arguments) => named(name),
         (None, _) => {
             let request = Request {
                 prompt: arguments.prompt.unwrap_or(DEFAULT_REQUEST.prompt),
@@ -154,6 +157,9 @@ pub(crate) fn workload(arguments: &WorkloadArguments, default: Option<&str>) -> 
                 concurrency: own[3].unwrap_or(1),
                 ..DEFAULT_REQUEST
             };
+            if !arguments.depths.is_empty() {
+                return Ok(Workload::curve(request, &arguments.depths));
+            }
             let empty = request.prompt == 0 && request.generate == 0;
             let label = if empty { "pp0+tg0".to_string() } else { request.label() };
             Ok(Workload::single(label, request))

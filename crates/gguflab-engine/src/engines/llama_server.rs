@@ -102,9 +102,7 @@ impl Engine for LlamaServer {
         let mut run = Run { job, stop, sink, name: &name, started: Instant::now() };
         let ended = self.trial(&mut run, &mut |server, tokens, run| {
             let counts = vec![0; run.job.workload.requests.len()];
-            let mut requests = Requests { server, tokens, counts };
-            requests.warm_up(run)?;
-            requests.measure(run)
+            Requests { server, tokens, counts }.measure(run)
         });
         self.close(ended)
     }
@@ -249,29 +247,24 @@ struct Requests<'a> {
 }
 
 impl Requests<'_> {
-    fn warm_up(&mut self, run: &mut Run<'_>) -> Result<(), Ending> {
-        let job = run.job;
-        let batch = job.configuration.integer("ubatch").unwrap_or(DEFAULT_UBATCH);
+    fn warm_up(&mut self, run: &mut Run<'_>, index: usize) -> Result<(), Ending> {
+        let batch = run.job.configuration.integer("ubatch").unwrap_or(DEFAULT_UBATCH);
         let batch = u32::try_from(batch).unwrap_or(u32::MAX).max(1);
-        for _ in 0..job.protocol.warmup {
-            for request in &job.workload.requests {
-                run.tell(Event::Phase(Phase::Warmup))?;
-                self.fill_depth(run, request)?;
-                let generate = request.generate.min(WARMUP_GENERATE);
-                let part = Request { prompt: request.prompt.min(batch), generate, ..*request };
-                round::run(self.server, run, &self.wishes(&part))?;
-            }
-        }
-        Ok(())
+        let request = run.job.workload.requests[index];
+        run.tell(Event::Phase(Phase::Warmup))?;
+        self.fill_depth(run, &request)?;
+        let generate = request.generate.min(WARMUP_GENERATE);
+        let part = Request { prompt: request.prompt.min(batch), generate, ..request };
+        round::run(self.server, run, &self.wishes(&part)).map(drop)
     }
 
     fn measure(&mut self, run: &mut Run<'_>) -> Result<(), Ending> {
-        let mut again = Vec::new();
-        for _ in 0..run.job.protocol.repetitions {
-            for index in 0..run.job.workload.requests.len() {
-                if self.repetition(run, index)? {
-                    again.push(index);
-                }
+        let (mut again, protocol) = (Vec::new(), &run.job.protocol);
+        for turn in run.job.workload.order(protocol.warmup, protocol.repetitions) {
+            match turn.measured {
+                true if self.repetition(run, turn.request)? => again.push(turn.request),
+                true => {}
+                false => self.warm_up(run, turn.request)?,
             }
         }
         // What was noisy is measured anew, as often as the protocol allows.

@@ -1,6 +1,6 @@
 //! What a bench measured.
 
-use super::{estimate_cell, subject};
+use super::{curve, estimate_cell, subject};
 use crate::bench::Record;
 use crate::objective::of_request;
 use gguflab_report::chart::{Axis, ChartKind, Values};
@@ -39,6 +39,7 @@ pub fn document(record: &Record, warnings: &[String]) -> Document {
     failures(record, &mut document);
     let noisy = repetitions.iter().filter(|one| one.noisy.is_some()).count();
     document.table(figures(record, &repetitions));
+    curve::add(record, &mut document);
     if let Some(chart) = histogram(record, &repetitions) {
         document.chart(chart);
     }

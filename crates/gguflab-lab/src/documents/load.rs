@@ -282,7 +282,8 @@ impl<'a> Group<'a> {
         let line = |(probability, name): (f64, &str)| {
             let points: Vec<Point> =
                 self.figures.iter().filter_map(|figures| point(figures, probability)).collect();
-            (!points.is_empty()).then(|| Series { name: name.to_string(), shape: Shape::Line, points })
+            // One point is no curve.
+            (points.len() > 1).then(|| Series { name: name.to_string(), shape: Shape::Line, points })
         };
         let mut series: Vec<Series> = [SHOWN[0], SHOWN[1]].into_iter().filter_map(line).collect();
         let marked = knee.and_then(|place| point(self.figures.get(place)?, 0.5));

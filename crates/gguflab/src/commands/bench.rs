@@ -54,6 +54,9 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     if let Some(words) = active.in_words() {
         document.information(words);
     }
+    if arguments.latency {
+        documents::latency::add(&record, &mut document);
+    }
     // Printed first: what was measured is not lost when a file cannot be written.
     printer.document(&document)?;
     if let Some(path) = &arguments.record {

@@ -183,3 +183,22 @@ fn inspect_and_devices_tell_what_there_is() {
     place.check("devices", 0, "llama.cpp");
     place.check("devices -q --json", 0, "CPU");
 }
+
+#[test]
+fn a_curve_goes_over_the_context_in_one_pass_and_ends_where_it_began() {
+    let place = Place::with_model();
+    let line = "bench tiny.gguf --set threads=1 --prompt 8 --generate 6 --depths 32,0,64 --visits 2 -r 2 --latency \
+        --retries 0 --record {}/r.json --report {}/r.html";
+    let ended = place.check(line, 0, "Long against short");
+    for words in ["Over the context", "generation speed", "Times of single tokens", "was measured again"] {
+        assert!(ended.has(words), "{words}\n{ended}");
+    }
+    let record: Record = serde_json::from_str(&place.read("r.json")).unwrap();
+    assert!(record.workload.is_curve());
+    for trial in &record.trials {
+        let order: Vec<u32> = trial.repetitions.iter().filter_map(|one| one.request).collect();
+        assert_eq!(order, [0, 0, 1, 1, 2, 2, 0]);
+    }
+    assert!(place.read("r.html").contains("Generation against depth"));
+    place.check("bench tiny.gguf --depths 0,8 --depth 8", 2, "cannot be used with");
+}
