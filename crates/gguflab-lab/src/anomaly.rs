@@ -102,7 +102,8 @@ fn look(
     let count = beside.iter().map(|one| one.costs.len()).chain([group.costs.len()]).min()?;
     let bar = (DEVIATIONS * noise * (2.0 / count as f64).sqrt()).max(LEAST);
     let (worse, better) = (own - one.max(other), own - one.min(other));
-    let is_best = (0..knob.values.len()).filter_map(at).filter_map(|other| mean(&other.costs)).all(|cost| own <= cost);
+    let is_best =
+        (0..knob.values.len()).filter_map(at).filter_map(|other| mean(&other.costs)).all(|cost| own <= cost);
     let gap = match () {
         () if worse > bar => worse,
         () if better < -bar && !is_best => better,

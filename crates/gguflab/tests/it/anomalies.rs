@@ -45,8 +45,11 @@ fn what_is_slow_every_time_is_confirmed() {
     let again: Vec<_> = trials.iter().filter(|trial| trial.purpose == Purpose::Compare).collect();
     assert_eq!(again.len(), 12, "four rounds of three");
     for round in 0..4 {
-        let mut threads: Vec<Option<i64>> =
-            again.iter().filter(|trial| trial.round == round).map(|trial| trial.configuration.integer("threads")).collect();
+        let mut threads: Vec<Option<i64>> = again
+            .iter()
+            .filter(|trial| trial.round == round)
+            .map(|trial| trial.configuration.integer("threads"))
+            .collect();
         threads.sort_unstable();
         assert_eq!(threads, [Some(3), Some(4), Some(5)]);
     }
@@ -59,5 +62,8 @@ fn what_was_slow_once_is_withdrawn() {
     assert!(ended.output.contains("✓ withdrawn"), "{ended}");
     let nothing = tune(&place, true, &["--resume", "--recheck"]);
     assert!(nothing.output.contains("✓ withdrawn"), "a second time it finds the same\n{nothing}");
-    assert_eq!(place.trials("s.db", "s").iter().filter(|trial| trial.purpose == Purpose::Compare).count(), 12);
+    assert_eq!(
+        place.trials("s.db", "s").iter().filter(|trial| trial.purpose == Purpose::Compare).count(),
+        12
+    );
 }

@@ -19,7 +19,8 @@ pub(super) fn add(study: &OpenStudy, trials: &[Trial], document: &mut Document) 
         "Worse than both neighbours on the line of one knob, or better than both while the best lies elsewhere. Only the \
          visits that were made again, in turn with the neighbours, say whether that is real.",
     );
-    let columns = ["configuration", "knob", "first seen", "again", "rounds", "p95 between tokens, again", "verdict"];
+    let columns =
+        ["configuration", "knob", "first seen", "again", "rounds", "p95 between tokens, again", "verdict"];
     let mut table = Table::new("", columns.map(Column::new));
     for recheck in &found {
         table.push(row(recheck));
@@ -33,9 +34,9 @@ pub(super) fn add(study: &OpenStudy, trials: &[Trial], document: &mut Document) 
 fn row(recheck: &Recheck) -> [Cell; 7] {
     let suspicion = &recheck.suspicion;
     let again = recheck.gap.as_ref().map(|gap| change_cell(&gap.map(f64::exp_m1)));
-    let spread = recheck.spread.map(|(low, high)| {
-        format!("{} to {}", number(low, Unit::Seconds), number(high, Unit::Seconds))
-    });
+    let spread = recheck
+        .spread
+        .map(|(low, high)| format!("{} to {}", number(low, Unit::Seconds), number(high, Unit::Seconds)));
     let verdict = match recheck.confirmed() {
         Some(true) => Cell::status("confirmed", Tone::Bad),
         Some(false) => Cell::status("withdrawn", Tone::Good),
