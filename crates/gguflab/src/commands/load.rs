@@ -35,6 +35,14 @@ pub(super) fn is_wanted(arguments: &Bench) -> bool {
 /// Measures a server under load.
 pub(super) fn load(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     let profile = arguments.profile.as_deref().map(Profile::read).transpose()?.unwrap_or_default();
+    let elsewhere = [
+        ("--cold", arguments.cold),
+        ("--latency", arguments.latency),
+        ("--export-dir", arguments.export_dir.is_some()),
+    ];
+    if let Some((option, _)) = elsewhere.iter().find(|(_, is_given)| *is_given) {
+        return settings::refuse(format!("{option} goes with a bench without load: leave one of them out"));
+    }
     let loads = loads(arguments)?;
     let workload = workload(arguments, &profile, &loads)?;
     let configuration = settings::configuration(&arguments.set)?

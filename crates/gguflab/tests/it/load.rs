@@ -78,6 +78,7 @@ fn what_cannot_be_asked_for_is_refused_by_name() {
             "--slo memory<1GB: a single request has first-token",
         ),
         ("bench tiny.gguf --slo first-token".to_string(), 2, "--slo: requirement `first-token`"),
+        ("bench tiny.gguf --rate 1 --latency".to_string(), 2, "--latency goes with a bench without load"),
         ("bench tiny.gguf --requests 0".to_string(), 2, "--requests 0 measures nothing"),
         ("bench tiny.gguf --concurrency 1,2".to_string(), 1, "this engine is no server"),
         ("tune tiny.gguf --concurrency 1,2".to_string(), 2, "several values of --concurrency are loads"),
