@@ -9,6 +9,7 @@ pub mod anomaly;
 pub mod baseline;
 pub mod bench;
 pub mod bench_tuner;
+pub mod bisect;
 pub mod commands;
 pub mod compare;
 pub mod devices;

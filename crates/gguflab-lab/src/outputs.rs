@@ -137,6 +137,10 @@ fn capture(
     file: &Path,
     stop: &Stop,
 ) -> Result<Logits, String> {
+    // Whoever measures on this machine is not disturbed by it.
+    let Some(_turn) = laboratory.take_turn(stop, &mut || {}) else {
+        return Err("stopped by the user".to_string());
+    };
     let job = Job {
         workload: workload(),
         ..laboratory.job(configuration, &Protocol::default(), Deadlines::default())

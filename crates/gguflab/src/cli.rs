@@ -1,7 +1,9 @@
 //! The arguments as they are written; what they mean is settled in [`crate::settings`].
 
+mod bisect;
 mod compare;
 
+pub(crate) use bisect::Bisect;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use compare::{
     BaselineArguments, Compare, Gate, GateAccept, GateCalibrate, GateCheck, GateVerb, History,
@@ -66,6 +68,8 @@ pub(crate) enum Verb {
     Tune(Box<Tune>),
     /// Measure two models, engine builds, configurations or workloads side by side: which is better?
     Compare(Box<Compare>),
+    /// Find the build that made it slower, or made it say something else
+    Bisect(Box<Bisect>),
     /// Accept baselines, and check against them: fails when something got slower
     Gate(Gate),
     /// Show accepted baselines and the checks against them over time

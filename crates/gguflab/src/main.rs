@@ -34,6 +34,7 @@ fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<ExitCode> {
         Verb::Profile(profile) => commands::profile::profile(&profile, printer),
         Verb::Tune(tune) => commands::tune::tune(&tune, printer),
         Verb::Compare(compare) => commands::compare::compare(&compare, printer),
+        Verb::Bisect(bisect) => commands::bisect::bisect(&bisect, printer),
         Verb::Gate(gate) => commands::gate::gate(&gate, printer),
         Verb::History(history) => commands::gate::history(&history, printer),
         Verb::Report(report) => commands::report::report(&report, printer),

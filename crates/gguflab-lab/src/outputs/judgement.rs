@@ -100,6 +100,9 @@ fn verdict(evidence: &Evidence) -> (DriftVerdict, String) {
                 format!("the {name} divergence of a token is {found:.1e} nats, above {limit}"),
             )
         }
+        None if divergence.largest_difference == 0.0 => {
+            (DriftVerdict::Same, "the logits are the same to the last bit".to_string())
+        }
         None => {
             let reason = format!(
                 "mean divergence {mean:.1e} nats; other batches alone take the reference {floor_mean:.1e} away from itself"

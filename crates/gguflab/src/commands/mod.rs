@@ -1,6 +1,7 @@
 //! The verbs: arguments in, a result printed, an exit code out.
 
 pub(crate) mod bench;
+pub(crate) mod bisect;
 pub(crate) mod compare;
 pub(crate) mod devices;
 pub(crate) mod gate;

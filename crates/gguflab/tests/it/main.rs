@@ -8,6 +8,8 @@ mod anomalies;
 mod bad_input;
 mod bench;
 #[cfg(unix)]
+mod bisect;
+#[cfg(unix)]
 mod command;
 mod gates;
 mod knobs;
