@@ -27,7 +27,7 @@ fn tune(place: &Place, once: bool, more: &[&str]) -> Ended {
     let command = format!("command=python3 {}", place.path("program.py").display());
     let store = place.path("s.db").display().to_string();
     let words = ["tune", "--engine", &command, "--study", "s", "--store", &store, "--sampler", "grid"];
-    let space = ["--prompt", "8", "--generate", "4", "--knob", "threads=1..6"];
+    let space = ["--prompt", "8", "--generate", "4", "--knob", "threads=1..6", "--only", "threads"];
     let words: Vec<&str> = words.into_iter().chain(space).chain(more.iter().copied()).collect();
     let mut command = place.with_arguments(&words);
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
