@@ -86,6 +86,17 @@ pub(crate) enum Verb {
     Completions(Completions),
 }
 
+impl Verb {
+    /// Leaves the engine to the profile, where one is named.
+    pub(crate) fn forget_engine_beside_profile(&mut self) {
+        if let Verb::Bench(bench) = self
+            && bench.profile.is_some()
+        {
+            bench.engine.engine = None;
+        }
+    }
+}
+
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {

@@ -75,6 +75,7 @@ fn code(error: &anyhow::Error) -> u8 {
             || cause.is::<gguflab_lab::profile::ProfileError>()
             || cause.is::<gguflab_lab::bench_tuner::TableError>()
             || cause.is::<FileError>()
+            || cause.is::<crate::defaults::DefaultsError>()
         {
             return MODEL;
         }

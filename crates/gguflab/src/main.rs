@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod defaults;
 mod exit;
 mod places;
 mod printer;
@@ -9,18 +10,17 @@ mod settings;
 mod side;
 mod space;
 
-use clap::Parser;
 use cli::{Arguments, Verb};
 use printer::Printer;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let (arguments, files) = match defaults::parse() {
+        Ok(parsed) => parsed,
         Err(error) => return exit::usage(&error),
     };
     let printer = Printer::new(&arguments.global);
-    match run(arguments, &printer) {
+    match files.map_err(Into::into).and_then(|()| run(arguments, &printer)) {
         Ok(code) => code,
         Err(error) => exit::report(&error, &printer),
     }

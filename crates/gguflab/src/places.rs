@@ -22,6 +22,11 @@ fn data(otherwise: &str) -> Result<PathBuf> {
     Ok(strategy.data_dir().join("gguflab"))
 }
 
+/// Folder of this user's settings; `None` when there is no home folder.
+pub(crate) fn settings_folder() -> Option<PathBuf> {
+    choose_base_strategy().ok().map(|strategy| strategy.config_dir().join("gguflab"))
+}
+
 /// Folder for what can be made again; `None` when there is no home folder.
 pub(crate) fn cache() -> Option<PathBuf> {
     if let Some(folder) = std::env::var_os("GGUFLAB_CACHE") {

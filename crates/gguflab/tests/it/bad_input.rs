@@ -232,3 +232,20 @@ fn with_version(bytes: &[u8], version: u8) -> Vec<u8> {
     bytes[at + key.len() - 1] = version;
     bytes
 }
+
+#[test]
+fn settings_come_from_the_project_before_the_user() {
+    let place = Place::new();
+    let user = place.path("home/gguflab");
+    std::fs::create_dir_all(&user).unwrap();
+    std::fs::write(user.join("gguflab.toml"), "engine = 'simulated=gpu'\nbaselines = 'kept'\n").unwrap();
+    place.check("bench --visits 1", 0, "simulated gpu");
+    place.write("gguflab.toml", "engine = 'simulated=moe'\n");
+    place.check("bench --visits 1", 0, "simulated moe");
+    place.check("bench --visits 1 --engine simulated", 0, "simulated laptop");
+    place.check("gate accept x --visits 2", 0, "accepted");
+    assert!(user.join("kept/x/baseline-0001.json").exists(), "seen from the file's folder");
+    place.write("gguflab.toml", "margin = 0.1\nengin = 'simulated'\n");
+    place.check("bench --visits 1", 3, "line 2");
+    place.check("--help", 0, "compare");
+}
