@@ -17,6 +17,7 @@ pub use judge::{Judged, Pair, judge};
 use gguflab_stats::Summary;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 
 /// Values of one metric of one test, or what was kept of them.
@@ -165,6 +166,17 @@ pub fn read(path: &Path) -> Result<Results, ResultsError> {
         .map_err(|_| Flaw::Unknown("bytes that are not UTF-8".to_string()).of(&file))?;
     let results = parse(&text).map_err(|flaw| flaw.of(&file))?;
     Ok(Results { file, ..results })
+}
+
+/// Whether a path is a file that holds results, and no model: [`read`] says what is wrong with it if it does not.
+#[must_use]
+pub fn is_results(path: &Path) -> bool {
+    let begins_otherwise = || {
+        let mut beginning = [0; 4];
+        let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut beginning));
+        read.is_ok() && &beginning != b"GGUF"
+    };
+    path.is_file() && path.extension().is_none_or(|ending| ending != "gguf") && begins_otherwise()
 }
 
 /// One kind of JSON document: how it is known, and how it is read.

@@ -7,6 +7,7 @@
 use crate::printer::Printer;
 use gguflab_lab::gate::GateError;
 use gguflab_lab::inspect::InspectError;
+use gguflab_lab::results::ResultsError;
 use gguflab_lab::{EngineError, LaboratoryError, StudyError};
 use gguflab_store::StoreError;
 use std::path::PathBuf;
@@ -87,6 +88,9 @@ fn code(error: &anyhow::Error) -> u8 {
         }
         if let Some(error) = cause.downcast_ref::<LaboratoryError>() {
             return of_laboratory(error);
+        }
+        if let Some(error) = cause.downcast_ref::<ResultsError>() {
+            return if matches!(error, ResultsError::Apart { .. }) { FAILED } else { MODEL };
         }
         if let Some(error) = cause.downcast_ref::<GateError>() {
             return of_gate(error);

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
     /// The reference, in words: a model, engine=ENGINE (or worker=PATH, llama-bench=PATH, …), KNOB=VALUE, workload=NAME,
-    /// prompt=N, generate=N, depth=N or concurrency=N; several in quotes
+    /// prompt=N, generate=N, depth=N or concurrency=N; several in quotes. Or, as B too, a result file of llama-bench,
+    /// AIPerf, GuideLLM or bench --record: then nothing is measured
     #[arg(value_name = "A")]
     pub(crate) reference: String,
     /// What is compared with it, in the same words; what it does not say is as in A or as in the options

@@ -11,14 +11,19 @@ use gguflab_lab::bench::BenchRequest;
 use gguflab_lab::compare::{CompareRequest, compare as measure, usual_quantities};
 use gguflab_lab::interleave::{Limits, Reason, Side, VISITS_PER_BLOCK};
 use gguflab_lab::quantity::Quantity;
+use gguflab_lab::results::{is_results, read};
 use gguflab_lab::{documents, perf_methodology};
 use gguflab_types::{DeclaredMetric, Workload};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(crate) fn compare(arguments: &Compare, printer: &Printer) -> Result<ExitCode> {
     check_targets(arguments.report.as_deref(), arguments.record.as_deref())?;
     if !(0.0..1.0).contains(&arguments.margin) {
         return settings::refuse(format!("--margin {}: take a fraction from 0 to 1", arguments.margin));
+    }
+    if let Some(files) = result_files(arguments)? {
+        return judge(arguments, files, printer);
     }
     let mut sides = sides(arguments, printer)?;
     let quantities = quantities(&arguments.metric, &sides)?;
@@ -40,6 +45,42 @@ pub(crate) fn compare(arguments: &Compare, printer: &Printer) -> Result<ExitCode
         write_folder(folder, perf_methodology::of_comparison(&compared))?;
     }
     Ok(code(&compared.interleaved.reason, printer))
+}
+
+/// Both sides, if they are files of results: nothing is measured then.
+fn result_files(arguments: &Compare) -> Result<Option<[&Path; 2]>> {
+    let files = [&arguments.reference, &arguments.candidate].map(Path::new);
+    match files.map(is_results) {
+        [false, false] => Ok(None),
+        [true, true] if arguments.record.is_some() || arguments.export_dir.is_some() => settings::refuse(
+            "--record and --export-dir: nothing is measured where two result files are compared".to_string(),
+        ),
+        [true, true] => Ok(Some(files)),
+        [first, _] => {
+            let (results, other) = if first { (files[0], files[1]) } else { (files[1], files[0]) };
+            let (results, other) = (results.display(), other.display());
+            settings::refuse(format!(
+                "{results} is a file and {other} is none that holds results: give two of them"
+            ))
+        }
+    }
+}
+
+/// Holds two files of results against each other.
+fn judge(arguments: &Compare, files: [&Path; 2], printer: &Printer) -> Result<ExitCode> {
+    let (reference, candidate) = (read(files[0])?, read(files[1])?);
+    let mut judged = gguflab_lab::results::judge(&reference, &candidate, arguments.margin)?;
+    let wanted = &arguments.metric;
+    judged.pairs.retain(|pair| wanted.is_empty() || wanted.iter().any(|name| name == pair.metric));
+    if judged.pairs.is_empty() {
+        return settings::refuse(format!("--metric {}: the files share no such metric", wanted.join(",")));
+    }
+    let document = documents::results::document(&judged, arguments.margin);
+    printer.document(&document)?;
+    if let Some(path) = &arguments.report {
+        write_document(&document, path)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// How a comparison ended, as an exit code.

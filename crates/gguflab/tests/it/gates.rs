@@ -228,3 +228,33 @@ fn the_files_of_mia4_are_written() {
     assert!(rates.len() > 4 && rates.is_sorted_by(|one, other| one >= other), "{rates:?}");
     assert_eq!(json("files/perf_long_context.json")["runs"].as_array().map(Vec::len), Some(rates.len()));
 }
+
+/// A test of llama-bench with these rates.
+fn llama_bench_line(rates: &[f64]) -> String {
+    let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+    format!(
+        "{{\"n_prompt\": 0, \"n_gen\": 64, \"n_depth\": 0, \"avg_ts\": {mean}, \"samples_ts\": {rates:?}}}\n"
+    )
+}
+
+#[test]
+fn result_files_are_compared_without_measuring() {
+    let place = Place::new();
+    place.write("old.jsonl", llama_bench_line(&[50.0, 50.5, 50.2, 49.9]));
+    place.write("new.jsonl", llama_bench_line(&[45.0, 45.5, 45.2, 44.9]));
+    place.check("bench --engine simulated --record {}/ours.json --prompt 0 --generate 64", 0, "decode");
+    let worse = place.check("compare {}/old.jsonl {}/new.jsonl --report {}/both.md", 0, "is worse than");
+    assert!(worse.has("one after the other") && place.read("both.md").contains("tg64"), "{worse}");
+    place.check("compare {}/old.jsonl {}/ours.json --metric decode", 0, "beside");
+    place.write("cut.jsonl", &llama_bench_line(&[1.0])[..40]);
+    place.write("other.txt", "hello");
+    for (line, code, words) in [
+        ("compare {}/old.jsonl {}/cut.jsonl", 3, "cut off"),
+        ("compare {}/old.jsonl {}/other.txt", 3, "no result file that is known"),
+        ("compare {}/old.jsonl threads=4", 2, "give two of them"),
+        ("compare {}/old.jsonl {}/new.jsonl --record {}/x.json", 2, "nothing is measured"),
+        ("compare {}/old.jsonl {}/new.jsonl --metric memory", 2, "no such metric"),
+    ] {
+        place.check(line, code, words);
+    }
+}
