@@ -185,14 +185,8 @@ pub(crate) fn blocks_of(quantity: &Quantity, sides: &[Record; 2]) -> Vec<Block> 
 /// One figure of the machine's state.
 type State = fn(&MachineState) -> Option<f64>;
 
-/// What may explain a part of the noise.
-const STATES: [State; 5] = [
-    |state| state.pressure,
-    |state| state.steal,
-    |state| state.foreign,
-    |state| state.cpu_per_wall,
-    |state| state.clock,
-];
+/// What may explain a part of the noise: what others did. What the engine itself uses belongs to what is judged.
+const STATES: [State; 3] = [|state| state.foreign, |state| state.steal, |state| state.clock];
 
 /// The figures that every visit has.
 fn known_states(blocks: &[[Vec<&Trial>; 2]]) -> Vec<State> {
