@@ -78,8 +78,15 @@ pub fn suspicions(study: &OpenStudy, trials: &[Trial]) -> Vec<Suspicion> {
         })
         .collect();
     found.sort_by(|one, other| other.gap.abs().total_cmp(&one.gap.abs()));
-    found.truncate(MOST);
-    found
+    let mut kept: Vec<Suspicion> = Vec::new();
+    for suspicion in found {
+        // Beside something odd its neighbours look odd the other way.
+        let explained = kept.iter().any(|other| suspicion.neighbours.contains(&other.configuration));
+        if !explained && kept.len() < MOST {
+            kept.push(suspicion);
+        }
+    }
+    kept
 }
 
 /// Looks at one configuration on the line of one knob.

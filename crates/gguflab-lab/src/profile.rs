@@ -185,7 +185,9 @@ fn in_words(text: &str, at: usize, message: &str) -> String {
     }
 }
 
-fn line_of(text: &str, at: usize) -> usize {
+/// The line, from 1, in which a byte of a text stands.
+#[must_use]
+pub fn line_of(text: &str, at: usize) -> usize {
     text[..at.min(text.len())].matches('\n').count() + 1
 }
 

@@ -6,6 +6,7 @@
 use crate::cli::Arguments;
 use crate::places;
 use clap::{Arg, Command, CommandFactory, FromArgMatches, parser::ValueSource};
+use gguflab_lab::profile::line_of;
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ fn read_file(path: &Path) -> Result<Content, DefaultsError> {
     let unusable = |problem: String| DefaultsError { path: path.to_path_buf(), problem };
     let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
     let content: Content = toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        let line = line_of(&text, error.span().map_or(0, |span| span.start));
         unusable(format!("line {line}: {}", error.message()))
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -279,7 +279,8 @@ impl Client<'_> {
         let from = self.clock.from.unwrap_or(now);
         let to = self.clock.to.unwrap_or(now).min(now);
         let mut courses = self.ended;
-        courses.retain(|course| course.due <= to);
+        // The last one that is measured ends the window, and its moment is rounded.
+        courses.retain(|course| course.measured || course.due <= to);
         courses.sort_by(|one, other| one.due.total_cmp(&other.due));
         let span = (to - from).max(f64::MIN_POSITIVE);
         let client = Busy {

@@ -157,11 +157,12 @@ impl State {
             due += random.between(manner.gap);
         }
         stamps.end = self.now();
-        self.finish(stream, &stamps.id, prompt_tokens(asked), count)?;
+        let id = stamps.id.clone();
+        // Kept before the end is sent: whoever has seen the end finds them.
         if let Ok(mut all) = self.stamps.lock() {
             all.push(stamps);
         }
-        Ok(())
+        self.finish(stream, &id, prompt_tokens(asked), count)
     }
 
     /// Does what it does wrong; gives whether the answer is at its end with that.
