@@ -11,6 +11,7 @@
 //! Nothing is ever overwritten, by a check least of all: a reference that stays lets slow drift be seen.
 
 use crate::bench::Record;
+use crate::files;
 use crate::gate::{Check, GateError};
 use gguflab_engine::EngineSpecification;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -238,22 +239,12 @@ fn read<T: DeserializeOwned>(path: &Path, format: &'static str, version: u32) ->
 fn write(path: &Path, content: &impl Serialize) -> Result<(), GateError> {
     let failed = |source: std::io::Error| GateError::Write { path: path.to_path_buf(), source };
     let text = serde_json::to_vec_pretty(content).map_err(|error| failed(error.into()))?;
-    put(path, |beside| std::fs::write(beside, &text))
+    files::put(path, |beside| std::fs::write(beside, &text)).map_err(failed)
 }
 
 fn copy(program: &Path, path: &Path) -> Result<(), GateError> {
-    put(path, |beside| std::fs::copy(program, beside).map(|_| ()))
-}
-
-/// Makes a file beside its place and renames it, so that there is never half a file.
-fn put(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<(), GateError> {
-    let beside = path.with_extension(format!("{}.part", std::process::id()));
-    let made = make(&beside).and_then(|()| std::fs::rename(&beside, path));
-    if made.is_err() {
-        // The half of it that may be there is of no use to anybody.
-        let _ = std::fs::remove_file(&beside);
-    }
-    made.map_err(|source| GateError::Write { path: path.to_path_buf(), source })
+    files::put(path, |beside| std::fs::copy(program, beside).map(|_| ()))
+        .map_err(|source| GateError::Write { path: path.to_path_buf(), source })
 }
 
 fn make_folder(folder: &Path) -> Result<(), GateError> {

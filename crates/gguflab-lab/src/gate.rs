@@ -3,7 +3,7 @@
 pub mod threshold;
 
 use crate::baseline::{Accepted, Baseline};
-use crate::bench::{BenchRequest, BenchWatcher, Place, Record, now, visit};
+use crate::bench::{BenchRequest, BenchWatcher, Record, bench, now};
 use crate::compare::{blocks_of, drift, sequence, values};
 use crate::interleave::{Interleaved, Limits, Reason, Side, blocks, interleave};
 use crate::laboratory::{Laboratory, LaboratoryError};
@@ -12,7 +12,7 @@ use gguflab_engine::Stop;
 use gguflab_stats::sequential::{Design, Gate, Sequence};
 use gguflab_stats::unpaired::{Summary, welch};
 use gguflab_stats::{CONFIDENCE, Estimate, mean_interval};
-use gguflab_types::{Outcome, Protocol, Purpose, Subject};
+use gguflab_types::{Outcome, Protocol, Subject};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use threshold::{Bound, Threshold, ThresholdError};
@@ -284,27 +284,18 @@ pub fn check_stored(
     finish(accepted.number, Against::Stored, interleaved, findings, remarks)
 }
 
-/// Visits of one side alone, each in a process of its own that loads the model, as those of the baseline were.
+/// Visits of one side alone, measured as those of the baseline were.
 fn measure(side: &mut Side, visits: usize, stop: &Stop, watcher: &mut dyn BenchWatcher) -> (Record, Reason) {
-    let Side { laboratory, request, .. } = side;
-    let mut record = Record::of(laboratory, request);
-    let protocol = Protocol { fresh: true, reload: true, ..request.protocol.clone() };
-    let request = BenchRequest { protocol, ..request.clone() };
-    for number in 0..u32::try_from(visits).unwrap_or(u32::MAX) {
-        let turn = laboratory.take_turn(stop, &mut || watcher.waiting());
-        let Some(_turn) = turn else { return (record, Reason::Stopped) };
-        watcher.visit(number, u32::try_from(visits).unwrap_or(u32::MAX));
-        let place = Place { number, round: number, purpose: Purpose::Bench };
-        let trial = visit(laboratory, &request, place, stop, watcher);
-        let ending = trial.ending.clone();
-        record.trials.push(trial);
-        match ending.filter(|ending| ending.outcome != Outcome::Measured) {
-            None => {}
-            Some(ending) if ending.outcome == Outcome::Cancelled => return (record, Reason::Stopped),
-            Some(ending) => return (record, Reason::Failed(1, ending)),
-        }
-    }
-    (record, Reason::Decided)
+    let visits = u32::try_from(visits).unwrap_or(u32::MAX);
+    let request = BenchRequest { visits, ..side.request.clone() };
+    let record = bench(&mut side.laboratory, &request, stop, watcher);
+    let last = record.trials.last().and_then(|trial| trial.ending.clone());
+    let reason = match last.filter(|ending| ending.outcome != Outcome::Measured) {
+        Some(ending) if ending.outcome != Outcome::Cancelled => Reason::Failed(1, ending),
+        None if record.trials.len() == visits as usize => Reason::Decided,
+        _ => Reason::Stopped,
+    };
+    (record, reason)
 }
 
 fn finish(

@@ -15,6 +15,7 @@ pub mod compare;
 pub mod devices;
 pub mod documents;
 pub mod effects;
+pub mod files;
 mod forecast;
 pub mod gate;
 pub mod inspect;

@@ -11,6 +11,7 @@ mod judgement;
 mod tests;
 
 pub use document::document;
+pub(crate) use document::verdict_cell;
 pub use judgement::{Drift, DriftVerdict, Evidence, FLOOR_FACTOR, MAXIMUM_BOUND, MEAN_BOUND};
 
 use crate::laboratory::{Laboratory, LaboratoryError, Parts};

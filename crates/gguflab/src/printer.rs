@@ -4,9 +4,10 @@ use crate::cli::{FormatName, Global};
 use crate::exit::{FileError, UsageError};
 use anyhow::{Context, Result};
 use gguflab_lab::documents::Detail;
+use gguflab_lab::files::put;
 use gguflab_report::{Document, FORMATS, Format, Style, render};
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How wide a line is when the terminal does not say.
 const DEFAULT_WIDTH: usize = 100;
@@ -120,15 +121,10 @@ fn format_by_ending(path: &Path) -> Result<&'static Format> {
 
 /// Writes a file beside its place and renames it, so that there is never half a file.
 pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
-    let name = path.file_name().ok_or_else(|| UsageError(format!("{} is no file name", path.display())))?;
-    let mut beside = name.to_os_string();
-    beside.push(format!(".{}.part", std::process::id()));
-    let beside: PathBuf = path.with_file_name(beside);
-    let written = std::fs::write(&beside, content).and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // The half of it that may be there is of no use to anybody.
-        let _ = std::fs::remove_file(&beside);
+    if path.file_name().is_none() {
+        return Err(UsageError(format!("{} is no file name", path.display())).into());
     }
+    let written = put(path, |beside| std::fs::write(beside, content));
     written.map_err(|source| FileError { what: "write", path: path.to_path_buf(), source }.into())
 }
 

@@ -1,7 +1,7 @@
 //! What is said of a search for a build.
 
 use super::{Bisected, Conclusion, Criterion, Finding, Heard};
-use crate::outputs::DriftVerdict;
+use crate::outputs::verdict_cell;
 use gguflab_report::chart::{Axis, ChartKind, Row};
 use gguflab_report::{Cell, Chart, Column, Document, Table, Tone};
 use gguflab_types::Unit;
@@ -96,13 +96,7 @@ fn questions(found: &Bisected) -> Table {
 }
 
 fn outputs(heard: &Heard) -> Cell {
-    let Some(drift) = &heard.drift else { return Cell::missing("not looked at") };
-    let tone = match drift.verdict {
-        DriftVerdict::Same => Tone::Good,
-        DriftVerdict::Drifted => Tone::Bad,
-        DriftVerdict::Unchecked => Tone::Neutral,
-    };
-    Cell::status(drift.verdict.name(), tone)
+    heard.drift.as_ref().map_or(Cell::missing("not looked at"), |drift| verdict_cell(drift.verdict))
 }
 
 fn finding(finding: &Finding) -> Cell {

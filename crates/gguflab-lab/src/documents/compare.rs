@@ -85,27 +85,21 @@ fn table(compared: &Compared) -> Table {
             side(0),
             side(1),
             difference,
-            Cell::status(word(judged.verdict), tone(judged.verdict)),
+            verdict_cell(judged.verdict),
         ]);
     }
     table
 }
 
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Better => "better",
-        Verdict::Worse => "worse",
-        Verdict::Indistinguishable => "indistinguishable",
-        Verdict::Undecided => "undecided",
-    }
-}
-
-fn tone(verdict: Verdict) -> Tone {
-    match verdict {
-        Verdict::Better => Tone::Good,
-        Verdict::Worse => Tone::Bad,
-        Verdict::Indistinguishable | Verdict::Undecided => Tone::Neutral,
-    }
+/// A verdict as a cell.
+pub(super) fn verdict_cell(verdict: Verdict) -> Cell {
+    let (word, tone) = match verdict {
+        Verdict::Better => ("better", Tone::Good),
+        Verdict::Worse => ("worse", Tone::Bad),
+        Verdict::Indistinguishable => ("indistinguishable", Tone::Neutral),
+        Verdict::Undecided => ("undecided", Tone::Neutral),
+    };
+    Cell::status(word, tone)
 }
 
 fn chart(compared: &Compared) -> Chart {

@@ -84,7 +84,8 @@ fn table(check: &Check, thresholds: &[Threshold], limits: &Limits) -> Table {
     table
 }
 
-fn difference(check: &Check, threshold: &Threshold, limits: &Limits) -> Option<Estimate> {
+/// The difference to the baseline; `limits` are those under which it was measured in turn.
+pub(super) fn difference(check: &Check, threshold: &Threshold, limits: &Limits) -> Option<Estimate> {
     let sides = &check.interleaved.sides;
     match check.against {
         Against::Stored => stored_difference(threshold, sides),

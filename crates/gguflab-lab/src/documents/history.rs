@@ -3,14 +3,15 @@
 use super::gate::{tone, word};
 use super::{change_cell, estimate_cell};
 use crate::baseline::{Accepted, Shelf};
-use crate::compare::{blocks_of, estimate};
+use crate::compare::estimate;
 use crate::gate::threshold::{Bound, Threshold};
-use crate::gate::{Against, Check, GateError, stored_difference};
+use crate::gate::{Against, Check, GateError};
+use crate::interleave::{Limits, blocks};
 use gguflab_report::calendar::instant;
 use gguflab_report::chart::{Axis, ChartKind, Point, Series, Shape};
 use gguflab_report::{Cell, Chart, Column, Document, Table};
 use gguflab_stats::Estimate;
-use gguflab_stats::sequential::{Design, MOST_BLOCKS, Sequence};
+use gguflab_stats::sequential::Design;
 use gguflab_types::Unit;
 
 /// The document of all shelves.
@@ -108,14 +109,10 @@ fn table_of_differences(thresholds: &[Threshold], checks: &[Check]) -> Table {
     table
 }
 
+/// The difference of a check, of which the limits are not kept: as many blocks as it has, or as a check usually may have.
 fn difference(threshold: &Threshold, check: &Check) -> Option<Estimate> {
-    let sides = &check.interleaved.sides;
-    if check.against == Against::Stored {
-        return stored_difference(threshold, sides);
-    }
-    let blocks = blocks_of(&threshold.quantity, sides);
-    let most = blocks.len().clamp(Design::GATE.most, MOST_BLOCKS);
-    Some(Sequence::new(Design::GATE.with_most(most))?.look(&blocks)?.difference)
+    let blocks = blocks(&check.interleaved.sides).len().max(Design::GATE.most);
+    super::gate::difference(check, threshold, &Limits { blocks, seconds: None, seed: 0 })
 }
 
 /// The differences to the baseline from check to check.

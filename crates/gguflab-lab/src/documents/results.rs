@@ -1,9 +1,9 @@
 //! What two result files say together.
 
+use super::compare::verdict_cell;
 use super::words::{range, signed};
 use super::{change_cell, estimate_cell};
 use crate::results::{Judged, Pair};
-use gguflab_report::document::Tone;
 use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_stats::Verdict;
 
@@ -66,7 +66,6 @@ fn table(judged: &Judged) -> Table {
     let mut table = Table::new("", columns);
     for pair in &judged.pairs {
         let count = |count: Option<usize>| count.map_or("?".to_string(), |count| count.to_string());
-        let (word, tone) = verdict(pair.verdict);
         table.push([
             Cell::text(&pair.label),
             Cell::text(pair.metric),
@@ -74,19 +73,10 @@ fn table(judged: &Judged) -> Table {
             Cell::number(pair.levels[1], pair.unit),
             Cell::text(format!("{}, {}", count(pair.counts[0]), count(pair.counts[1]))),
             change_cell(&pair.difference),
-            Cell::status(word, tone),
+            verdict_cell(pair.verdict),
         ]);
     }
     table
-}
-
-fn verdict(verdict: Verdict) -> (&'static str, Tone) {
-    match verdict {
-        Verdict::Better => ("better", Tone::Good),
-        Verdict::Worse => ("worse", Tone::Bad),
-        Verdict::Indistinguishable => ("indistinguishable", Tone::Neutral),
-        Verdict::Undecided => ("undecided", Tone::Neutral),
-    }
 }
 
 /// Percentiles of times: from values with intervals where there are enough, else as the file states them.

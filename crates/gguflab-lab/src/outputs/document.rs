@@ -9,15 +9,7 @@ use gguflab_types::Unit;
 #[must_use]
 pub fn document(drift: &Drift) -> Document {
     let mut document = Document::new("Outputs");
-    let tone = match drift.verdict {
-        DriftVerdict::Same => Tone::Good,
-        DriftVerdict::Drifted => Tone::Bad,
-        DriftVerdict::Unchecked => Tone::Neutral,
-    };
-    document.facts([
-        ("outputs", Cell::status(drift.verdict.name(), tone)),
-        ("why", Cell::text(drift.reason.clone())),
-    ]);
+    document.facts([("outputs", verdict_cell(drift.verdict)), ("why", Cell::text(drift.reason.clone()))]);
     let Some(evidence) = &drift.evidence else { return document };
     let mut table = Table::new(
         "How far the logits of the same tokens are apart",
@@ -40,6 +32,16 @@ pub fn document(drift: &Drift) -> Document {
          average or {MAXIMUM_BOUND:.0e} at its worst token."
     ));
     document
+}
+
+/// A verdict on outputs as a cell.
+pub(crate) fn verdict_cell(verdict: DriftVerdict) -> Cell {
+    let tone = match verdict {
+        DriftVerdict::Same => Tone::Good,
+        DriftVerdict::Drifted => Tone::Bad,
+        DriftVerdict::Unchecked => Tone::Neutral,
+    };
+    Cell::status(verdict.name(), tone)
 }
 
 fn row(name: &str, divergence: &Divergence) -> [Cell; 7] {
