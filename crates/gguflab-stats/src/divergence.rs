@@ -1,5 +1,6 @@
 //! How far two models are apart in what they say next: Kullback–Leibler divergence between rows of logits.
 
+use crate::score::{NO_TOKEN, exact};
 use serde::{Deserialize, Serialize};
 
 /// How far a candidate's logits are from a reference's, over rows that were added one by one.
@@ -21,29 +22,24 @@ pub struct Divergence {
     pub broken_candidate: u64,
 }
 
-/// What one row comes to.
-struct Row {
-    divergence: f64,
-    largest_difference: f64,
-    top_change: bool,
-}
-
 impl Divergence {
     /// Adds a row: the logits of both for the same place of the same text, of the same length.
     pub fn add(&mut self, reference: &[f32], candidate: &[f32]) {
-        let broken = (is_broken(reference), is_broken(candidate));
+        let pair = exact::pair(reference, candidate, NO_TOKEN);
+        let broken = (pair.reference.broken > 0, pair.candidate.broken > 0);
         self.broken_reference += u64::from(broken.0);
         self.broken_candidate += u64::from(broken.1);
         if broken != (false, false) {
             return;
         }
-        match compare(reference, candidate) {
-            Some(row) => {
+        match pair.divergence {
+            Some(divergence) => {
                 self.rows += 1;
-                self.sum += row.divergence;
-                self.maximum = self.maximum.max(row.divergence);
-                self.largest_difference = self.largest_difference.max(row.largest_difference);
-                self.top_changes += u64::from(row.top_change);
+                self.sum += divergence;
+                self.maximum = self.maximum.max(divergence);
+                self.largest_difference =
+                    largest_difference(reference, candidate).max(self.largest_difference);
+                self.top_changes += u64::from(!pair.same_top);
             }
             // The candidate rules out what the reference holds possible (or cannot be laid beside it).
             None => self.broken_candidate += 1,
@@ -57,52 +53,10 @@ impl Divergence {
     }
 }
 
-/// Minus infinity is a token that is ruled out, which some models do; anything else that is not finite is a mistake, and
-/// so is a row that rules out everything.
-fn is_broken(row: &[f32]) -> bool {
-    let wrong = |logit: &f32| !logit.is_finite() && *logit != f32::NEG_INFINITY;
-    row.iter().any(wrong) || row.iter().all(|logit| *logit == f32::NEG_INFINITY)
-}
-
-/// KL(p‖q) = d/a − ln a + ln c with a = Σ e^(p−max p), c = Σ e^(q−max q) and d = Σ e^(p−max p)·((p−max p) − (q−max q)):
-/// the definition (Kullback & Leibler 1951) for softmax distributions, without forming them. Rounding can take it below
-/// zero, which it is not. `None` where it is infinite, or the lengths differ.
-fn compare(reference: &[f32], candidate: &[f32]) -> Option<Row> {
-    if reference.len() != candidate.len() {
-        return None;
-    }
-    let (top, other_top) = (top(reference)?, top(candidate)?);
-    let shift = (f64::from(reference[top]), f64::from(candidate[other_top]));
-    let (mut a, mut c, mut d, mut largest_difference) = (0.0, 0.0, 0.0, 0.0f64);
-    for (p, q) in reference.iter().zip(candidate) {
-        let (p, q) = (f64::from(*p), f64::from(*q));
-        let (low_p, low_q) = (p - shift.0, q - shift.1);
-        let weight = low_p.exp();
-        a += weight;
-        c += low_q.exp();
-        if p == f64::NEG_INFINITY {
-            continue;
-        }
-        d += weight * (low_p - low_q);
-        largest_difference = largest_difference.max((p - q).abs());
-    }
-    let divergence = d / a - f64::ln(a) + f64::ln(c);
-    divergence.is_finite().then(|| Row {
-        divergence: divergence.max(0.0),
-        largest_difference,
-        top_change: top != other_top,
-    })
-}
-
-/// The place of the largest, the first of equals.
-fn top(row: &[f32]) -> Option<usize> {
-    let mut best: Option<(usize, f32)> = None;
-    for (place, logit) in row.iter().enumerate() {
-        if best.is_none_or(|(_, largest)| *logit > largest) {
-            best = Some((place, *logit));
-        }
-    }
-    best.map(|(place, _)| place)
+/// Of tokens that the reference holds possible.
+fn largest_difference(reference: &[f32], candidate: &[f32]) -> f64 {
+    let possible = reference.iter().zip(candidate).filter(|(p, _)| **p > f32::NEG_INFINITY);
+    possible.map(|(p, q)| (f64::from(*p) - f64::from(*q)).abs()).fold(0.0, f64::max)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! once, and they differ by the knobs that each split may choose from and by where between two values it cuts.
 
 use crate::location::mean;
+use crate::random::Random;
 
 /// A knob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,24 +205,4 @@ fn split_of(
 fn squares(values: &[f64]) -> f64 {
     let Some(centre) = mean(values) else { return 0.0 };
     values.iter().map(|value| (value - centre).powi(2)).sum()
-}
-
-/// Numbers that look random and follow from the seed (splitmix64; Steele, Lea & Flood 2014).
-struct Random(u64);
-
-impl Random {
-    /// From 0 to below `limit`, which is at least 1.
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((u128::from(bits ^ (bits >> 31)) * limit as u128) >> 64) as usize
-    }
-
-    fn shuffle(&mut self, order: &mut [usize]) {
-        for last in (1..order.len()).rev() {
-            order.swap(last, self.below(last + 1));
-        }
-    }
 }

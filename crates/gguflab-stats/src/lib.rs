@@ -4,28 +4,46 @@
 //! it has no interval.
 
 pub mod additive;
+pub mod betting;
 pub mod blocks;
+pub mod bootstrap;
+pub mod chunks;
+pub mod confidence_sequence;
+pub mod depth;
+pub mod distribution;
 pub mod divergence;
 pub mod drift;
+pub mod elimination;
 pub mod estimate;
 pub mod groups;
 pub mod importance;
 mod least_squares;
+pub mod llama_perplexity;
 pub mod location;
 pub mod noise;
 pub mod paired;
 pub mod pareto;
 pub mod proportion;
 pub mod quantile;
+mod random;
+pub mod score;
 pub mod sequential;
 pub mod simulation;
+pub mod sketch;
 pub mod special;
 pub mod unpaired;
 
 pub use additive::{Additive, Observation, additive};
+pub use betting::bounded_mean;
 pub use blocks::{Cell, Residual, pooled_difference, residual};
+pub use bootstrap::Percentiles;
+pub use chunks::{ClusterMean, Part, Ratio, agreements, bits_per_byte, parts, values};
+pub use confidence_sequence::{ConfidenceSequence, Goal};
+pub use depth::{Depth, by_depth, doubling};
+pub use distribution::{Distribution, PERCENTILES, interpolated, top_share};
 pub use divergence::Divergence;
 pub use drift::drift;
+pub use elimination::{Beside, Elimination, Margin, Rules, Standing, beside};
 pub use estimate::{Estimate, Interval};
 pub use groups::{Change, group_change, group_location, shared_noise};
 pub use importance::{Factor, Importance, Share, importance};

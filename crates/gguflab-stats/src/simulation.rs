@@ -1,4 +1,4 @@
-//! Interleaved runs whose truth is known, for measuring how often rules err.
+//! Interleaved runs and evaluated texts whose truth is known, for measuring how often rules err.
 
 use crate::sequential::{Arm, Block, Run};
 use std::f64::consts::TAU;
@@ -81,6 +81,49 @@ impl Scenario {
         let covariates = seen.into_iter().chain((0..self.useless).map(|_| normal(uniform))).collect();
         let arm = if candidate { Arm::Candidate } else { Arm::Reference };
         Run { arm, value: level * effect * noise.exp(), covariates }
+    }
+}
+
+/// What the values of a text's tokens are like: log-normal, with a level for each chunk and a memory within it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Text {
+    /// Scored tokens of each chunk.
+    pub tokens: usize,
+    /// The median of the values.
+    pub median: f64,
+    /// Standard deviation of their logarithms.
+    pub deviation: f64,
+    /// Share of the logarithms' variance that lies between chunks.
+    pub between: f64,
+    /// Share of it that fades from token to token.
+    pub slow: f64,
+    /// What a token keeps of that (autoregressive, order 1).
+    pub carried: f64,
+}
+
+impl Text {
+    /// KL divergences of a 4-bit quantisation as they were measured on SmolLM2 and a book: design effect 3.7 to 8.3, an
+    /// autocorrelation of 0.2 at lag 1 and 0.06 at lag 16, and by llama.cpp's own tables a standard deviation of three
+    /// times the mean.
+    pub const MEASURED: Text =
+        Text { tokens: 255, median: 0.01, deviation: 1.5, between: 0.03, slow: 0.45, carried: 0.93 };
+
+    /// The values of so many chunks; `uniform` gives independent numbers from 0 to 1.
+    pub fn chunks(&self, count: usize, uniform: &mut dyn FnMut() -> f64) -> Vec<Vec<f64>> {
+        (0..count).map(|_| self.chunk(uniform)).collect()
+    }
+
+    fn chunk(&self, uniform: &mut dyn FnMut() -> f64) -> Vec<f64> {
+        let level = self.between.sqrt() * normal(uniform);
+        let fresh = (1.0 - self.carried * self.carried).sqrt();
+        let rest = (1.0 - self.between - self.slow).max(0.0).sqrt();
+        let mut state = normal(uniform);
+        let token = |_| {
+            state = self.carried * state + fresh * normal(uniform);
+            let logarithm = level + self.slow.sqrt() * state + rest * normal(uniform);
+            self.median * (self.deviation * logarithm).exp()
+        };
+        (0..self.tokens).map(token).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 //! an entry there is all that a new knob, metric or workload costs.
 
 pub mod configuration;
+pub mod evaluation;
 pub mod event;
 pub mod forecast;
 pub mod job;

@@ -2,6 +2,7 @@
 //! other. Both sides state [`PROTOCOL_VERSION`] first; a worker of another version is refused by name.
 
 use crate::configuration::Configuration;
+use crate::evaluation::{Evaluation, Opened, WindowScores};
 use crate::event::{Level, Phase};
 use crate::job::Protocol;
 use crate::machine::Device;
@@ -12,7 +13,7 @@ use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
 
 /// Raised when a message changes its meaning.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// What the worker is told. Every command but `Abort` and `Quit` is answered with exactly one [`Message::Done`] or
 /// [`Message::Failed`] of the same number.
@@ -74,6 +75,27 @@ pub enum Order {
         protocol: Protocol,
         /// Threads that are used where the configuration leaves them to the engine.
         threads: u32,
+    },
+    /// Load what an evaluation needs, in place of the model that is loaded, and cut its texts into windows.
+    OpenEvaluation {
+        /// What is evaluated.
+        evaluation: Box<Evaluation>,
+        /// Threads that are used where a configuration leaves them to the engine.
+        threads: u32,
+    },
+    /// Score one window of the evaluation that is open.
+    Score {
+        /// Number of the window.
+        chunk: u32,
+        /// Which candidates.
+        candidates: Vec<u32>,
+    },
+    /// Close the recording of the evaluation that is open: its file is whole then.
+    FinishRecording,
+    /// Count the tokens of texts with the loaded model.
+    CountTokens {
+        /// The texts.
+        texts: Vec<String>,
     },
     /// List the devices.
     Devices,
@@ -141,6 +163,27 @@ pub enum Message {
         request: u64,
         /// What they cost.
         anatomy: Box<Anatomy>,
+    },
+    /// An evaluation is open.
+    EvaluationOpened {
+        /// Number of the command.
+        request: u64,
+        /// What it consists of.
+        opened: Opened,
+    },
+    /// A window was scored.
+    Scored {
+        /// Number of the command.
+        request: u64,
+        /// What came of it.
+        scores: Box<WindowScores>,
+    },
+    /// Texts were counted.
+    TokensCounted {
+        /// Number of the command.
+        request: u64,
+        /// Tokens of each text.
+        counts: Vec<u64>,
     },
     /// The native code is about to abort the process, with its last words.
     Aborting {

@@ -26,6 +26,10 @@ pub enum Unit {
     Joules,
     /// Bits per weight.
     BitsPerWeight,
+    /// Natural units of information.
+    Nats,
+    /// Bits per byte of text.
+    BitsPerByte,
     /// No unit.
     None,
 }
@@ -43,6 +47,8 @@ impl Unit {
             Unit::Celsius => "°C",
             Unit::Joules => "J",
             Unit::BitsPerWeight => "bit/weight",
+            Unit::Nats => "nat",
+            Unit::BitsPerByte => "bit/B",
             Unit::Count | Unit::Fraction | Unit::None => "",
         }
     }
