@@ -1,4 +1,5 @@
-//! What can go wrong when a model is looked for. Messages say what was wrong, where, and what to do.
+//! What can go wrong when a model is looked for, a logit store is used or anything is fetched from the hub. Messages
+//! say what was wrong, where, and what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,8 +7,9 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::limits;
+use crate::logits::StoreDifference;
 
-/// Why a model was not found or cannot be used.
+/// Why a model was not found, or a model or logit store cannot be used.
 #[derive(Debug, Error)]
 pub enum DataError {
     /// A name that cannot be one.
@@ -116,7 +118,7 @@ pub enum DataError {
         /// What happened.
         reason: String,
     },
-    /// The hub does not let this user have the model.
+    /// The hub does not let this user have the model or dataset.
     #[error("{endpoint} refuses `hf:{name}` (HTTP status {status}): {advice}")]
     HubRefused {
         /// The hub, without credentials.
@@ -154,10 +156,49 @@ pub enum DataError {
         /// What differs.
         reason: String,
     },
+    /// A logit store that cannot be used.
+    #[error("the logit store {}: {reason}", path.display())]
+    Store {
+        /// The store, or its unfinished recording.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A logit store that was recorded with something else than what is wanted now.
+    #[error("{} was recorded with another {}", path.display(), difference)]
+    StoreDiffers {
+        /// The store, or its unfinished recording.
+        path: PathBuf,
+        /// The first thing that differs.
+        difference: StoreDifference,
+    },
+    /// A recording that cannot be written any further, such as on a full disk.
+    #[error(
+        "cannot write {}: {cause}; {done} of {chunks} chunks are recorded and stay usable: \
+         {}, then run the same command again", path.display(), repaired(cause)
+    )]
+    RecordingStopped {
+        /// The file that is written.
+        path: PathBuf,
+        /// Chunks that are recorded.
+        done: usize,
+        /// Chunks that the recording is of.
+        chunks: usize,
+        /// The system's answer.
+        cause: io::Error,
+    },
+}
+
+/// What makes writing possible again.
+fn repaired(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
+        _ => "make it writable",
+    }
 }
 
 /// Each on its own line, indented; only counted beyond the limit.
-fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     let mut text: String =
         names.iter().take(limits::LISTED_NAMES).map(|name| format!("\n  {name}")).collect();
     if names.len() > limits::LISTED_NAMES {

@@ -1,6 +1,6 @@
-//! Models of the hub: in its cache on this machine, or downloaded into it.
+//! Models and datasets of the hub: in its cache on this machine, or downloaded into it.
 //!
-//! The cache is the one of the hub's own tools: `models--OWNER--REPO/refs/main` holds a commit,
+//! The cache is the one of the hub's own tools: `models--OWNER--REPO/refs/main` (`datasets--…`) holds a commit,
 //! `snapshots/COMMIT/FILE` links to `blobs/ETAG`.
 
 #[cfg(feature = "hub")]
@@ -11,6 +11,7 @@ mod exchange;
 use std::path::PathBuf;
 
 use crate::choose::models;
+use crate::dataset::{DataFile, DatasetError};
 use crate::error::DataError;
 use crate::find::{DownloadProgress, FoundModel, Origin};
 use crate::folder::{WalkedFile, chosen, display_name, is_gguf, model_bytes, part_names, read_bounded, walk};
@@ -20,14 +21,33 @@ use crate::places::{HubPlace, Places};
 /// Bytes of a `refs` file at most; a commit has 40.
 const REFERENCE_BYTES: u64 = 256;
 
-/// `OWNER/REPO[:FILE-or-QUANT]`, taken apart.
+/// What a repository holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HubKind {
+    Model,
+    Dataset,
+}
+
+impl HubKind {
+    /// What its folders in the cache begin with.
+    fn prefix(self) -> &'static str {
+        match self {
+            HubKind::Model => "models--",
+            HubKind::Dataset => "datasets--",
+        }
+    }
+}
+
+/// `OWNER/REPO[:FILE-or-QUANT]` or `datasets/OWNER/NAME[:FILE-or-FOLDER]`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HubName {
+    /// What it is the name of.
+    pub(crate) kind: HubKind,
     /// As given, without `hf:`.
     pub(crate) text: String,
     /// `OWNER/REPO`.
     pub(crate) repository: String,
-    /// The file or quantisation.
+    /// The file, quantisation or folder.
     pub(crate) wanted: Option<String>,
 }
 
@@ -38,7 +58,7 @@ pub(crate) fn find(
     places: &Places,
     progress: &mut dyn FnMut(&DownloadProgress),
 ) -> Result<FoundModel, DataError> {
-    let name = HubName::parse(name)?;
+    let name = HubName::of_model(name)?;
     let cached = cached_files(&places.hub, &name.repository);
     if let Some(wanted) = name.wanted.as_deref()
         && cached.iter().any(|file| file.name == wanted)
@@ -54,8 +74,41 @@ pub(crate) fn find(
     }
 }
 
+/// The files of the dataset `name` (without `hf:`) that `choose` picks by their names. A file that is named in full
+/// and is in the cache is taken from there without asking. Of others only the hub knows whether all are there.
+pub(crate) fn dataset_files(
+    name: &str,
+    choose: &ChooseFiles<'_>,
+    places: &Places,
+    progress: &mut dyn FnMut(&DownloadProgress),
+) -> Result<Vec<DataFile>, DatasetError> {
+    let name = HubName::of_dataset(name)?;
+    if let Some(wanted) = name.wanted.as_deref()
+        && let Some(folder) = cached_snapshot(&places.hub, name.kind, &name.repository)
+        && let path = folder.join(wanted)
+        && let Ok(facts) = std::fs::metadata(&path)
+        && facts.is_file()
+    {
+        return Ok(vec![DataFile { name: wanted.to_owned(), path, bytes: facts.len() }]);
+    }
+    download_dataset(&name, &places.hub, choose, progress)
+}
+
+/// Picks among the names of a dataset's files: indices into them.
+pub(crate) type ChooseFiles<'a> = dyn Fn(&[String]) -> Result<Vec<usize>, DatasetError> + 'a;
+
 #[cfg(feature = "hub")]
-use download::download;
+use download::{download, download_dataset};
+
+#[cfg(not(feature = "hub"))]
+fn download_dataset(
+    name: &HubName,
+    _: &HubPlace,
+    _: &ChooseFiles<'_>,
+    _: &mut dyn FnMut(&DownloadProgress),
+) -> Result<Vec<DataFile>, DatasetError> {
+    Err(DataError::HubNotBuilt { name: name.text.clone() }.into())
+}
 
 #[cfg(not(feature = "hub"))]
 fn download(
@@ -82,24 +135,36 @@ pub(crate) fn list(hub: &HubPlace) -> Vec<LocalModel> {
 }
 
 impl HubName {
-    fn parse(text: &str) -> Result<HubName, DataError> {
-        let (repository, wanted) = match text.split_once(':') {
+    fn of_model(text: &str) -> Result<HubName, DataError> {
+        let how = "on the hub it is hf:OWNER/REPO, hf:OWNER/REPO:FILE or hf:OWNER/REPO:QUANT";
+        HubName::parse(HubKind::Model, text, text).ok_or_else(|| bad_name(text, how))
+    }
+
+    fn of_dataset(text: &str) -> Result<HubName, DataError> {
+        let how =
+            "on the hub it is hf:datasets/OWNER/NAME, with :FILE or :FOLDER where only some of it is meant";
+        let rest = text.strip_prefix("datasets/");
+        let parsed = rest.and_then(|rest| HubName::parse(HubKind::Dataset, text, rest));
+        parsed.ok_or_else(|| bad_name(text, how))
+    }
+
+    fn parse(kind: HubKind, text: &str, rest: &str) -> Option<HubName> {
+        let (repository, wanted) = match rest.split_once(':') {
             Some((repository, wanted)) => (repository, Some(wanted)),
-            None => (text, None),
+            None => (rest, None),
         };
         let parts: Vec<&str> = repository.split('/').collect();
-        let [owner, name] = parts.as_slice() else { return Err(bad_name(text)) };
+        let [owner, name] = parts.as_slice() else { return None };
         if ![*owner, *name].into_iter().all(is_plain) || wanted.is_some_and(|file| !is_file_name(file)) {
-            return Err(bad_name(text));
+            return None;
         }
         let wanted = wanted.map(str::to_owned);
-        Ok(HubName { text: text.to_owned(), repository: repository.to_owned(), wanted })
+        Some(HubName { kind, text: text.to_owned(), repository: repository.to_owned(), wanted })
     }
 }
 
-fn bad_name(text: &str) -> DataError {
-    let reason = "on the hub it is hf:OWNER/REPO, hf:OWNER/REPO:FILE or hf:OWNER/REPO:QUANT".to_owned();
-    DataError::BadName { name: format!("hf:{text}"), reason }
+fn bad_name(text: &str, how: &str) -> DataError {
+    DataError::BadName { name: format!("hf:{text}"), reason: how.to_owned() }
 }
 
 /// Whether `text` is one plain step of a path and of an address.
@@ -122,11 +187,13 @@ fn from_cache(cached: &[WalkedFile], name: &HubName) -> Option<FoundModel> {
 
 /// The GGUF files of the cached revision `main` of a repository.
 fn cached_files(hub: &HubPlace, repository: &str) -> Vec<WalkedFile> {
-    cached_snapshot(hub, repository).map(|folder| walk(&folder, 3, is_gguf).files).unwrap_or_default()
+    let folder = cached_snapshot(hub, HubKind::Model, repository);
+    folder.map(|folder| walk(&folder, 3, is_gguf).files).unwrap_or_default()
 }
 
-fn cached_snapshot(hub: &HubPlace, repository: &str) -> Option<PathBuf> {
-    let folder = hub.cache.as_ref()?.join(format!("models--{}", repository.replace('/', "--")));
+fn cached_snapshot(hub: &HubPlace, kind: HubKind, repository: &str) -> Option<PathBuf> {
+    let folder = format!("{}{}", kind.prefix(), repository.replace('/', "--"));
+    let folder = hub.cache.as_ref()?.join(folder);
     let reference = read_bounded(&folder.join("refs").join("main"), REFERENCE_BYTES).ok()?;
     let commit = String::from_utf8(reference).ok()?;
     is_plain(commit.trim()).then(|| folder.join("snapshots").join(commit.trim()))
@@ -137,8 +204,9 @@ fn cached_repositories(hub: &HubPlace) -> Vec<String> {
     let Some(cache) = &hub.cache else { return Vec::new() };
     let Ok(entries) = std::fs::read_dir(cache) else { return Vec::new() };
     let names = entries.take(crate::limits::WALK_ENTRIES).flatten().map(|entry| display_name(&entry.path()));
-    let mut repositories: Vec<String> =
-        names.filter_map(|name| Some(name.strip_prefix("models--")?.replacen("--", "/", 1))).collect();
+    let mut repositories: Vec<String> = names
+        .filter_map(|name| Some(name.strip_prefix(HubKind::Model.prefix())?.replacen("--", "/", 1)))
+        .collect();
     repositories.sort();
     repositories
 }

@@ -1,26 +1,27 @@
-//! Downloads a model from the hub into its cache, with the client `hf-hub`.
+//! Downloads a model or dataset from the hub into its cache, with the client `hf-hub`.
 //!
 //! Added to what the client does: checked names (the hub's answers become paths), a broken download goes on where
 //! it stopped, sizes and SHA-256 are compared, and the token is sent only where the hub refuses without it
 //! (the client also sends it to the host that the hub redirects to).
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
-use hf_hub::{Cache, CacheRepo};
-use sha2::{Digest, Sha256};
+use hf_hub::{Cache, CacheRepo, Repo};
 
 use super::exchange::{Problem, Reporter, Step, exchange};
-use super::{HubName, is_file_name, is_plain};
+use super::{ChooseFiles, HubKind, HubName, is_file_name, is_plain};
 use crate::choose::choose;
+use crate::dataset::files::format_of;
+use crate::dataset::{DataFile, DatasetError};
 use crate::error::DataError;
 use crate::find::{DownloadProgress, FoundModel, Origin};
 use crate::folder::part_names;
 use crate::places::HubPlace;
+use crate::sums;
 
 /// Tries in a row that bring no byte before a download ends.
 const FRUITLESS_TRIES: u32 = 4;
@@ -59,19 +60,36 @@ pub(super) fn download(
     if let Some(missing) = parts.iter().find(|part| !files.contains(part)) {
         return Err(DataError::MissingPart { place, missing: missing.clone() });
     }
-    let mut paths = Vec::new();
-    for (index, file) in parts.iter().enumerate() {
-        let mut state = DownloadProgress {
-            file: file.clone(),
-            part: index + 1,
-            parts: parts.len(),
-            done_bytes: 0,
-            total_bytes: 0,
-        };
-        paths.push(session.fetch(&mut state, progress)?);
-    }
-    let path = paths.swap_remove(0);
+    let path = session.fetch_all(&parts, progress)?.swap_remove(0);
     Ok(FoundModel { path, origin: Origin::Hub, name: format!("{place}:{first}") })
+}
+
+/// Downloads the files of the dataset `name` that `pick` picks among those that are data.
+pub(super) fn download_dataset(
+    name: &HubName,
+    hub: &HubPlace,
+    pick: &ChooseFiles<'_>,
+    progress: &mut dyn FnMut(&DownloadProgress),
+) -> Result<Vec<DataFile>, DatasetError> {
+    let mut session = Session::new(name, hub)?;
+    let is_wanted = |file: &String| match name.wanted.as_deref() {
+        None => format_of(file).is_some(),
+        Some(wanted) => {
+            file == wanted
+                || file.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
+                    && format_of(file).is_some()
+        }
+    };
+    let mut files: Vec<String> = session.files()?.into_iter().filter(is_wanted).collect();
+    files.sort();
+    let chosen: Vec<String> =
+        pick(&files)?.into_iter().filter_map(|index| files.get(index).cloned()).collect();
+    let paths = session.fetch_all(&chosen, progress)?;
+    let with_size = |(name, path): (String, PathBuf)| {
+        let bytes = length(&path).unwrap_or(0);
+        DataFile { name, path, bytes }
+    };
+    Ok(chosen.into_iter().zip(paths).map(with_size).collect())
 }
 
 impl<'a> Session<'a> {
@@ -88,6 +106,21 @@ impl<'a> Session<'a> {
         let info = info.map_err(|problem| self.error(problem))?;
         let names = info.siblings.into_iter().map(|sibling| sibling.rfilename);
         Ok(names.filter(|name| is_file_name(name)).collect())
+    }
+
+    /// All of these files.
+    fn fetch_all(
+        &mut self,
+        files: &[String],
+        progress: &mut dyn FnMut(&DownloadProgress),
+    ) -> Result<Vec<PathBuf>, DataError> {
+        let mut paths = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            let (file, part, parts) = (file.clone(), index + 1, files.len());
+            let mut state = DownloadProgress { file, part, parts, done_bytes: 0, total_bytes: 0 };
+            paths.push(self.fetch(&mut state, progress)?);
+        }
+        Ok(paths)
     }
 
     /// One file, from the cache if the hub's present version is there, and checked if it had to be downloaded.
@@ -180,8 +213,8 @@ impl<'a> Session<'a> {
     ) -> Result<T, Problem> {
         loop {
             let api = self.api().map_err(|cause| Problem::Answer(cause.to_string()))?;
-            let (work, repository) = (work.clone(), self.name.repository.clone());
-            let run = move |reporter| work(api.clone(), api.model(repository), reporter);
+            let (work, repository) = (work.clone(), self.repository());
+            let run = move |reporter| work(api.clone(), api.repo(repository), reporter);
             match exchange(self.hub.patience, run, on_step) {
                 Ok(value) => return Ok(value),
                 Err(Problem::Status(401 | 403 | 404)) if !self.with_token && self.hub.token.is_some() => {
@@ -202,7 +235,15 @@ impl<'a> Session<'a> {
     }
 
     fn cached(&self) -> CacheRepo {
-        self.cache.model(self.name.repository.clone())
+        self.cache.repo(self.repository())
+    }
+
+    fn repository(&self) -> Repo {
+        let name = self.name.repository.clone();
+        match self.name.kind {
+            HubKind::Model => Repo::model(name),
+            HubKind::Dataset => Repo::dataset(name),
+        }
     }
 
     fn error(&self, problem: Problem) -> DataError {
@@ -250,10 +291,10 @@ impl<'a> Session<'a> {
 
 fn refusal(with_token: bool) -> &'static str {
     if with_token {
-        return "the token in HF_TOKEN is not valid or may not read it; accept the model's terms on its page, \
+        return "the token in HF_TOKEN is not valid or may not read it; accept the terms on its page, \
                 or make a new token";
     }
-    "set HF_TOKEN to a token of yours (and accept the model's terms on its page if it has some), \
+    "set HF_TOKEN to a token of yours (and accept the terms on its page if it has some), \
      and check owner and repository"
 }
 
@@ -280,7 +321,7 @@ fn check(pointer: &Path, facts: &FileFacts, file: &str) -> Result<(), DataError>
     let mut reason = None;
     if present != facts.bytes {
         reason = Some(format!("{present} bytes instead of {}", facts.bytes));
-    } else if facts.etag.len() == 64 && !sha256(pointer)?.eq_ignore_ascii_case(&facts.etag) {
+    } else if facts.etag.len() == 64 && !sum_of(pointer)?.eq_ignore_ascii_case(&facts.etag) {
         reason = Some("its SHA-256 differs".to_owned());
     }
     let Some(reason) = reason else { return Ok(()) };
@@ -291,15 +332,6 @@ fn check(pointer: &Path, facts: &FileFacts, file: &str) -> Result<(), DataError>
     Err(DataError::HubDamaged { file: file.to_owned(), reason })
 }
 
-fn sha256(path: &Path) -> Result<String, DataError> {
-    let failed = |cause: io::Error| DataError::System { action: "read", path: path.to_owned(), cause };
-    let mut file = File::open(path).map_err(failed)?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => break,
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+fn sum_of(path: &Path) -> Result<String, DataError> {
+    sums::of_file(path).map_err(|cause| DataError::System { action: "read", path: path.to_owned(), cause })
 }

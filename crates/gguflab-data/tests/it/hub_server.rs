@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 /// The commit that the hub is at.
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
-/// The repository that the hub has.
+/// The repository that the hub has, as a model and as a dataset.
 pub(crate) const REPOSITORY: &str = "jane/tiny-GGUF";
 
 /// What the hub does; tests change it while it runs.
@@ -130,11 +130,13 @@ fn answer(behaviour: &mut Behaviour, request: &Request, address: SocketAddr) -> 
     if wanted.is_some() && wanted != request.authorization {
         return message(401, "", b"Invalid credentials");
     }
-    if request.path == format!("/api/models/{REPOSITORY}/revision/main") {
+    let listed = ["models", "datasets"].map(|kind| format!("/api/{kind}/{REPOSITORY}/revision/main"));
+    if listed.contains(&request.path) {
         return message(200, "Content-Type: application/json\r\n", listing(behaviour).as_bytes());
     }
+    let path = request.path.strip_prefix("/datasets").unwrap_or(&request.path);
     let resolve = format!("/{REPOSITORY}/resolve/main/");
-    let (name, stored) = match (request.path.strip_prefix(&resolve), request.path.strip_prefix("/stored/")) {
+    let (name, stored) = match (path.strip_prefix(&resolve), request.path.strip_prefix("/stored/")) {
         (Some(name), _) => (name, false),
         (_, Some(name)) => (name, true),
         _ => return message(404, "", b"Repository not found"),

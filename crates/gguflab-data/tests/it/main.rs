@@ -1,15 +1,26 @@
 //! Tests of the data crate, one binary.
 
+mod dataset;
+#[cfg(feature = "hub")]
+mod dataset_hub;
+#[cfg(feature = "hdf5")]
+mod hdf5_logits;
 mod hub_cache;
 #[cfg(feature = "hub")]
 mod hub_download;
 #[cfg(feature = "hub")]
 mod hub_server;
+mod llama_logits;
 mod lm_studio;
 mod near;
 mod ollama;
+mod overlap;
 mod paths;
 mod places;
+mod real_corpora;
+mod sample;
+mod sketches;
+mod stores;
 
 use std::fs;
 use std::path::{Path, PathBuf};
