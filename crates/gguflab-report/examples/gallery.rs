@@ -48,6 +48,9 @@ fn gallery() -> Document {
         .chart(histogram())
         .chart(lines())
         .chart(scatter())
+        .heading(1, "Quality")
+        .chart(divergence_by_percentile())
+        .chart(divergence_against_size())
         .chart(Chart::new(
             "A chart without numbers",
             "",
@@ -321,6 +324,48 @@ fn scatter() -> Chart {
             across: Axis::new("decode", Unit::TokensPerSecond),
             axis: Axis::new("peak memory", Unit::Bytes),
             series: series.collect(),
+        },
+    )
+}
+
+/// Names, sizes in bytes and mean divergences in nats of quantised models.
+const CANDIDATES: [(&str, f64, f64); 4] =
+    [("Q8_0", 1.45e8, 0.0009), ("Q6_K", 1.38e8, 0.004), ("Q4_K_M", 1.05e8, 0.06), ("Q2_K", 0.88e8, 0.48)];
+
+/// Three decades on a logarithmic axis; the least values of the best model are zero and cannot be drawn.
+fn divergence_by_percentile() -> Chart {
+    let shares = [0.01_f64, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95];
+    let series = CANDIDATES.map(|(name, _, mean)| {
+        let points = shares.map(|share| {
+            let value = if mean < 0.001 && share < 0.1 { 0.0 } else { mean * (6.0 * (share - 0.7)).exp() };
+            Point::new(share, value).y_interval(value * 0.7, value * 1.4)
+        });
+        Series { name: name.to_string(), shape: Shape::Line, points: points.to_vec() }
+    });
+    Chart::new(
+        "Divergence by percentile",
+        "That share of the tokens is no further off.",
+        ChartKind::Lines {
+            across: Axis::new("share of tokens", Unit::Fraction),
+            axis: Axis::new("KL divergence", Unit::Nats).logarithmic(),
+            series: series.to_vec(),
+        },
+    )
+}
+
+fn divergence_against_size() -> Chart {
+    let series = CANDIDATES.map(|(name, size, mean)| Series {
+        name: name.to_string(),
+        shape: Shape::Points,
+        points: vec![Point::new(size, mean).y_interval(mean * 0.8 - 0.0008, mean * 1.2)],
+    });
+    Chart::new(
+        "Divergence against size",
+        "Down and to the left is better.",
+        ChartKind::Scatter {
+            across: Axis::new("size", Unit::Bytes),
+            axis: Axis::new("KL divergence", Unit::Nats).logarithmic(),
+            series: series.to_vec(),
         },
     )
 }

@@ -3,8 +3,11 @@
 //! Every chart can also be read as a table ([`Chart::table`]), for those who cannot see it or want the numbers.
 
 mod data;
+mod logarithmic;
 
 use crate::document::Interval;
+use crate::format::{self, Scale};
+use crate::text::clean;
 use gguflab_types::Unit;
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +152,12 @@ pub struct Axis {
     pub label: String,
     /// The base unit of the values.
     pub unit: Unit,
+    /// Whether equal distances are equal ratios instead of equal differences: for quantities that span decades.
+    /// Intervals, histories, curves and points are drawn so; bars and histograms stand on zero, which such an axis
+    /// does not have, so they and the charts that show values as colours stay linear. Values that are not above zero
+    /// are left out of the picture, which says so; where no other value exists, the axis is linear.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub logarithmic: bool,
 }
 
 /// A configuration in a chart of intervals or bars.
@@ -246,10 +255,47 @@ impl Chart {
 }
 
 impl Axis {
-    /// An axis for values in this base unit.
+    /// A linear axis for values in this base unit.
     #[must_use]
     pub fn new(label: impl Into<String>, unit: Unit) -> Axis {
-        Axis { label: label.into(), unit }
+        Axis { label: label.into(), unit, logarithmic: false }
+    }
+
+    /// The same axis, logarithmic.
+    #[must_use]
+    pub fn logarithmic(mut self) -> Axis {
+        self.logarithmic = true;
+        self
+    }
+
+    /// Whether the value has a place on this axis.
+    pub(crate) fn shows(&self, value: f64) -> bool {
+        !self.logarithmic || value > 0.0
+    }
+
+    /// Where the value lies, so that equal distances look equal; minus infinity for what a logarithmic axis has no
+    /// place for, which is below everything.
+    pub(crate) fn place(&self, value: f64) -> f64 {
+        match self.logarithmic {
+            true if value > 0.0 => value.log10(),
+            true => f64::NEG_INFINITY,
+            false => value,
+        }
+    }
+
+    /// The value that lies in this place.
+    pub(crate) fn value(&self, place: f64) -> f64 {
+        if self.logarithmic { 10f64.powf(place) } else { place }
+    }
+
+    /// Its name with the shown unit, and that it is logarithmic where it is.
+    pub(crate) fn titled(&self, scale: Scale) -> String {
+        let name = format::titled(&clean(&self.label), scale.symbol);
+        match (self.logarithmic, name.is_empty()) {
+            (true, true) => "logarithmic".to_string(),
+            (true, false) => format!("{name}, logarithmic"),
+            (false, _) => name,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A chart read as a table, and without the numbers that cannot be drawn.
 
+use super::logarithmic;
 use super::{Axis, CellMark, Chart, ChartKind, Mark, ParallelAxis, ParallelLine, Row, Series, Values};
 use crate::document::{Cell, Column, Interval, Table};
 
@@ -28,7 +29,7 @@ impl Chart {
     }
 
     /// The chart without rows, points and intervals that are not finite numbers, or so large that
-    /// differences of them are not: what can be drawn.
+    /// differences of them are not: what can be computed with.
     #[must_use]
     pub fn finite(&self) -> Chart {
         let mut chart = self.clone();
@@ -56,6 +57,19 @@ impl Chart {
             ChartKind::Parallel { lines, .. } => lines.retain(|line| drawable(line.value)),
         }
         chart
+    }
+
+    /// What can be drawn: the finite chart without the values that its logarithmic axes have no place for, linear where
+    /// nothing would be left. The remark says what was left out; it stands at the end of the caption too.
+    #[must_use]
+    pub fn drawn(&self) -> (Chart, Option<String>) {
+        let mut chart = self.finite();
+        let remark = logarithmic::fit(&mut chart.kind);
+        if let Some(remark) = &remark {
+            let end = if chart.caption.is_empty() || chart.caption.ends_with('.') { "" } else { "." };
+            chart.caption = format!("{}{end} {remark}", chart.caption).trim_start().to_string();
+        }
+        (chart, remark)
     }
 }
 

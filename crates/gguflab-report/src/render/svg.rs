@@ -12,6 +12,7 @@ mod heatmap;
 mod legend;
 mod parallel;
 mod rows;
+mod ruler;
 
 use crate::chart::{Chart, ChartKind};
 use crate::document::Document;
@@ -83,8 +84,8 @@ pub fn png_pictures(document: &Document) -> Result<Vec<(String, Vec<u8>)>, PngEr
     let picture = Picture::default();
     let mut files = Vec::new();
     for (number, chart) in document.charts().enumerate() {
-        let chart = chart.finite();
-        let Some(frame) = frame(&chart, &picture) else { continue };
+        let (chart, frame) = frame(chart, &picture);
+        let Some(frame) = frame else { continue };
         let drawn = kuva::backend::raster::RasterBackend { scale: 2.0 }
             .render_scene(&frame.scene(&chart, &picture))
             .map_err(|problem| PngError { title: chart.title.clone(), problem })?;
@@ -114,16 +115,22 @@ pub fn picture(chart: &Chart, picture: &Picture) -> String {
 
 /// The picture and its width and height.
 fn drawing(chart: &Chart, picture: &Picture) -> (String, (f64, f64)) {
-    let chart = chart.finite();
     let picture = Picture { width: picture.width.clamp(280.0, 4000.0), ..*picture };
-    match frame(&chart, &picture) {
+    let (chart, frame) = frame(chart, &picture);
+    match frame {
         Some(frame) => frame.draw(&chart, &picture),
         None => empty_picture(&picture, &chart.title, "nothing to draw"),
     }
 }
 
-/// The chart about to be drawn; `None` where there is nothing to draw.
-fn frame(chart: &Chart, picture: &Picture) -> Option<frame::Frame> {
+/// What can be drawn of the chart, and how; `None` where that is nothing.
+fn frame(chart: &Chart, picture: &Picture) -> (Chart, Option<frame::Frame>) {
+    let (chart, remark) = chart.drawn();
+    let frame = shapes(&chart, picture).map(|frame| frame::Frame { remark, ..frame });
+    (chart, frame)
+}
+
+fn shapes(chart: &Chart, picture: &Picture) -> Option<frame::Frame> {
     match &chart.kind {
         ChartKind::Intervals { axis, rows, reference } => {
             rows::intervals(axis, rows, reference.as_ref(), picture)

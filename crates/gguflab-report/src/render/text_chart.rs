@@ -14,7 +14,7 @@ pub(crate) use rows::groups;
 use std::collections::BTreeMap;
 
 /// The signs of the first, second, … series; told apart by shape, not by colour.
-pub(crate) const SIGNS: [char; 7] = ['●', '▲', '■', '◆', '○', '△', '□'];
+pub(crate) const SIGNS: [char; 10] = ['●', '▲', '■', '◆', '○', '△', '□', '◇', '★', '☆'];
 /// The signs of the first, second, … kind of failure.
 pub(crate) const FAILURES: [char; 4] = ['✗', '+', '▽', '*'];
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -25,7 +25,7 @@ const BINS: usize = 12;
 /// The chart as lines of text: title, picture, caption.
 #[must_use]
 pub fn render(chart: &Chart, style: &Style) -> String {
-    let chart = chart.finite();
+    let (chart, _) = chart.drawn();
     let mut lines: Vec<String> =
         wrap(&clean(&chart.title), style.width).iter().map(|line| paint(line, Paint::Bold, style)).collect();
     let picture = picture(&chart, style);
@@ -69,11 +69,13 @@ fn history(across: &Axis, axis: &Axis, series: &[Series], marks: &[Mark], total:
     let kinds = mark_kinds(marks);
     let names = series.iter().map(|series| clean(&series.name)).chain(kinds.keys().map(|kind| clean(kind)));
     let label = names.map(|name| width(&name)).max().unwrap_or(0).min(total / 3);
-    let room = total.saturating_sub(label + 28).clamp(8, (last - first) as usize + 8);
-    let place = |x: f64| cell_of(x, first, last, room);
+    let room = total.saturating_sub(label + 28).clamp(8, ((last - first) as usize).saturating_add(8));
+    let place = |x: f64| cell_of(across.place(x), across.place(first), across.place(last), room);
+    let (low, high) = (axis.place(span.0), axis.place(span.1));
+    let level = |value: f64| LEVELS[cell_of(axis.place(value), low, high, LEVELS.len())];
     let mut lines = Vec::new();
     for series in series {
-        let sparks = sparkline(series, span, room, place);
+        let sparks = sparkline(series, room, place, level);
         let last = series.points.last().map_or(f64::NAN, |point| point.y);
         let shown = format::scaled_number(last, axis.unit, None, scale);
         lines.push(format!("{}  {sparks}  last {shown}", fitted(&clean(&series.name), label)));
@@ -90,18 +92,23 @@ fn history(across: &Axis, axis: &Axis, series: &[Series], marks: &[Mark], total:
     let (low, high) = (scaled(span.0, axis, scale), scaled(span.1, axis, scale));
     let trial = |x: f64| format::scaled_number(x, across.unit, None, format::scale_for(across.unit, []));
     let ends = format!("{} {} to {}", clean(&across.label), trial(first), trial(last));
-    lines.push(format!("{}; ▁ {low}, █ {}", ends, scale.with_symbol(&high)));
+    let spread = if axis.logarithmic { ", logarithmic" } else { "" };
+    lines.push(format!("{}; ▁ {low}, █ {}{spread}", ends, scale.with_symbol(&high)));
     lines
 }
 
-fn sparkline(series: &Series, span: (f64, f64), room: usize, place: impl Fn(f64) -> usize) -> String {
+fn sparkline(
+    series: &Series,
+    room: usize,
+    place: impl Fn(f64) -> usize,
+    level: impl Fn(f64) -> char,
+) -> String {
     let mut sums = vec![(0.0, 0usize); room];
     for point in &series.points {
         let (sum, count) = &mut sums[place(point.x)];
         *sum += point.y;
         *count += 1;
     }
-    let level = |value: f64| LEVELS[cell_of(value, span.0, span.1, LEVELS.len())];
     sums.into_iter().map(|(sum, count)| if count == 0 { ' ' } else { level(sum / count as f64) }).collect()
 }
 
@@ -219,7 +226,7 @@ fn heatmap(
     let mut lines: Vec<String> =
         super::terminal::render(&document, style).trim_end().lines().map(str::to_string).collect();
     let (low, high) = (scaled(low, axis, scale), scaled(high, axis, scale));
-    let name = format::titled(&clean(&axis.label), scale.symbol);
+    let name = axis.titled(scale);
     lines.push(format!("{name}: {} {low} to █ {high}", "blank").trim_start().to_string());
     lines
 }

@@ -9,10 +9,10 @@ use gguflab_report::render::{html, terminal};
 use gguflab_report::{Chart, Document, Style, text};
 use gguflab_types::Unit;
 
-const SVG: &str = "http://www.w3.org/2000/svg";
+pub(crate) const SVG: &str = "http://www.w3.org/2000/svg";
 
 /// Checks what holds for every picture, and gives its texts.
-fn check(svg: &str, chart: &Chart) -> Vec<String> {
+pub(crate) fn check(svg: &str, chart: &Chart) -> Vec<String> {
     let parsed = roxmltree::Document::parse(svg).expect("a picture is well-formed XML");
     let root = parsed.root_element();
     assert!(root.has_tag_name((SVG, "svg")) && root.attribute("role") == Some("img"));
@@ -33,7 +33,7 @@ fn check(svg: &str, chart: &Chart) -> Vec<String> {
     texts.map(|node| node.text().unwrap_or("").to_string()).collect()
 }
 
-fn number(node: roxmltree::Node, name: &str) -> f64 {
+pub(crate) fn number(node: roxmltree::Node, name: &str) -> f64 {
     node.attribute(name).and_then(|value| value.parse().ok()).expect("a place is a number")
 }
 
@@ -145,9 +145,12 @@ fn any_numbers_can_be_drawn() {
         vec![f64::MIN_POSITIVE, f64::MIN_POSITIVE * 2.0],
         vec![1e-12, 1.0, 1e12],
         vec![1_000_000.0, 1_000_000.000_001],
+        vec![0.0, -3.0, 0.25],
+        vec![5e-324, 9e99],
+        vec![1e-9, 3e-9, 0.0, 7.0, f64::NAN],
     ];
     for values in odd {
-        for kind in kinds(&values) {
+        for kind in kinds(&values).into_iter().flat_map(|kind| [logarithmic(kind.clone()), kind]) {
             let chart = Chart::new("odd", "", kind);
             check(&svg::picture(&chart, &Picture::default()), &chart);
             let mut document = Document::new("odd");
@@ -157,6 +160,23 @@ fn any_numbers_can_be_drawn() {
             assert!(html::render(&document).contains("</html>"));
         }
     }
+}
+
+/// The same chart on logarithmic axes.
+pub(crate) fn logarithmic(mut kind: ChartKind) -> ChartKind {
+    match &mut kind {
+        ChartKind::History { across, axis, .. }
+        | ChartKind::Lines { across, axis, .. }
+        | ChartKind::Scatter { across, axis, .. } => {
+            (across.logarithmic, axis.logarithmic) = (true, true);
+        }
+        ChartKind::Intervals { axis, .. }
+        | ChartKind::Bars { axis, .. }
+        | ChartKind::Histogram { axis, .. }
+        | ChartKind::Heatmap { axis, .. }
+        | ChartKind::Parallel { axis, .. } => axis.logarithmic = true,
+    }
+    kind
 }
 
 fn kinds(values: &[f64]) -> Vec<ChartKind> {

@@ -1,7 +1,7 @@
 //! Names come from files and from the network: none of them may break out of its place.
 
 use crate::sample;
-use gguflab_report::chart::{ChartKind, Row};
+use gguflab_report::chart::{Axis, ChartKind, Row, Series, Shape};
 use gguflab_report::render::{csv, html, json, markdown, svg, terminal};
 use gguflab_report::{Block, Cell, Chart, Column, Document, Style, Table, text};
 use gguflab_types::Unit;
@@ -51,7 +51,19 @@ fn document(name: &str) -> Document {
         }
         document.chart(Chart::new(name, name, chart.kind));
     }
+    document.chart(Chart::new(name, name, decades(name)));
     document
+}
+
+/// Logarithmic axes with values that have no place on them.
+fn decades(name: &str) -> ChartKind {
+    let axis = || Axis::new(name, Unit::Nats).logarithmic();
+    let points = [(1.0, 0.01), (100.0, 1.0), (0.0, 0.0), (-1.0, 2.0)];
+    ChartKind::Scatter {
+        across: axis(),
+        axis: axis(),
+        series: vec![Series::new(name, Shape::Points, points), Series::new(name, Shape::Line, [(0.0, 1.0)])],
+    }
 }
 
 #[test]

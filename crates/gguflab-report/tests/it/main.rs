@@ -3,4 +3,5 @@
 mod charts;
 mod formats;
 mod hostile;
+mod logarithmic;
 mod sample;

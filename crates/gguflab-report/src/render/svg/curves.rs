@@ -1,8 +1,9 @@
 //! Pictures with two number axes: history, curves, points and histograms.
 
 use super::Picture;
-use super::frame::{Frame, axis_title, color, marker, padded, padded_from_zero};
+use super::frame::{Frame, color, marker, padded};
 use super::legend::{Swatch, entry};
+use super::ruler::Ruler;
 use crate::chart::{Axis, Mark, Point, Series, Shape, Values};
 use crate::document::Interval;
 use crate::format::{self, Scale};
@@ -18,11 +19,11 @@ const FAILURE_COLOR: &str = "#444444";
 /// Bins of a histogram: fewer hide its form, more show noise.
 const BINS: (f64, f64) = (8.0, 60.0);
 
-/// The scales of both axes.
+/// Both axes.
 #[derive(Clone, Copy)]
-struct Scales {
-    x: Scale,
-    y: Scale,
+struct Rulers {
+    x: Ruler,
+    y: Ruler,
 }
 
 /// Values over trial numbers; failures stand below, each kind with a marker of its own.
@@ -34,24 +35,23 @@ pub(super) fn history(
     picture: &Picture,
 ) -> Option<Frame> {
     let xs = points(series).map(|point| point.x).chain(marks.iter().map(|mark| mark.x));
-    let x_range = range(xs)?;
-    let scales = Scales { x: format::scale_for(across.unit, []), y: y_scale(axis, series) };
-    let y_range = range(y_ends(series)).unwrap_or((0.0, 1.0));
-    let y_range = padded((scales.y.apply(y_range.0), scales.y.apply(y_range.1)), 0.08);
+    let x = Ruler::over(across, format::scale_for(across.unit, []), xs)?.padded(0.02);
+    let up = |values: Vec<f64>| Ruler::over(axis, y_scale(axis, series), values);
+    let y = up(y_ends(series).collect()).or_else(|| up(vec![0.0, 1.0]))?.padded(0.08);
     // Failures have no value: they get a strip of their own under the values.
-    let strip = if marks.is_empty() { 0.0 } else { (y_range.1 - y_range.0) * 0.1 };
-    let mut frame = Frame::new(padded(x_range, 0.02), (y_range.0 - strip, y_range.1), picture);
-    frame.fix_across();
-    frame.layout = frame.layout.with_y_axis_min(y_range.0 - strip).with_y_axis_max(y_range.1);
-    frame.name_axes(&axis_title(across, scales.x), &axis_title(axis, scales.y));
+    let (y, strip) = y.with_strip(if marks.is_empty() { 0.0 } else { 0.1 });
+    let rulers = Rulers { x, y };
+    let mut frame = Frame::with_rulers(&x, &y, picture);
+    frame.fix_up();
+    frame.name_axes(&across.titled(x.scale), &axis.titled(y.scale));
     for (index, series) in series.iter().enumerate() {
-        add_series(&mut frame, series, index, scales);
+        add_series(&mut frame, series, index, rulers);
     }
     for (index, kind) in mark_kinds(marks).into_keys().enumerate() {
         let shape = FAILURE_MARKERS[index % FAILURE_MARKERS.len()];
         let these = || marks.iter().filter(|mark| mark.kind == kind);
         let plot = ScatterPlot::new()
-            .with_data(these().map(|mark| (mark.x, y_range.0 - strip / 2.0)))
+            .with_data(these().map(|mark| (x.at(mark.x), strip)))
             .with_color(FAILURE_COLOR)
             .with_size(5.0)
             .with_marker(shape)
@@ -66,40 +66,37 @@ pub(super) fn history(
 
 /// Curves, with a band where the points have intervals.
 pub(super) fn lines(across: &Axis, axis: &Axis, series: &[Series], picture: &Picture) -> Option<Frame> {
-    let scales = scales(across, axis, series);
-    let x_range = range(points(series).map(|point| scales.x.apply(point.x)))?;
-    let y_range = range(y_ends(series).map(|value| scales.y.apply(value)))?;
-    let mut frame = Frame::new(padded(x_range, 0.02), padded_from_zero(y_range, 0.06), picture);
-    frame.fix_across();
-    frame.name_axes(&axis_title(across, scales.x), &axis_title(axis, scales.y));
+    let x = Ruler::over(across, x_scale(across, series), points(series).map(|point| point.x))?.padded(0.02);
+    let y = Ruler::over(axis, y_scale(axis, series), y_ends(series))?.padded_from_zero(0.06);
+    let mut frame = Frame::with_rulers(&x, &y, picture);
+    frame.name_axes(&across.titled(x.scale), &axis.titled(y.scale));
     for (index, series) in series.iter().enumerate() {
-        add_series(&mut frame, series, index, scales);
+        add_series(&mut frame, series, index, Rulers { x, y });
     }
     Some(frame)
 }
 
 /// Points in a plane, with their intervals in both directions.
 pub(super) fn scatter(across: &Axis, axis: &Axis, series: &[Series], picture: &Picture) -> Option<Frame> {
-    let scales = scales(across, axis, series);
     let x_ends = points(series).flat_map(|point| ends(point.x, point.x_interval));
-    let x_range = range(x_ends.map(|value| scales.x.apply(value)))?;
-    let y_range = range(y_ends(series).map(|value| scales.y.apply(value)))?;
-    let mut frame = Frame::new(padded(x_range, 0.05), padded_from_zero(y_range, 0.06), picture);
-    frame.fix_across();
-    frame.name_axes(&axis_title(across, scales.x), &axis_title(axis, scales.y));
+    let x = Ruler::over(across, x_scale(across, series), x_ends)?.padded(0.05);
+    let y = Ruler::over(axis, y_scale(axis, series), y_ends(series))?.padded_from_zero(0.06);
+    let rulers = Rulers { x, y };
+    let mut frame = Frame::with_rulers(&x, &y, picture);
+    frame.name_axes(&across.titled(x.scale), &axis.titled(y.scale));
     for (index, series) in series.iter().enumerate() {
         if series.shape != Shape::Points {
-            add_line(&mut frame, series, index, scales);
+            add_line(&mut frame, series, index, rulers);
         }
-        let mut plot = markers(series, index, scales);
+        let mut plot = markers(series, index, rulers);
         if series.points.iter().any(|point| point.x_interval.is_some()) {
             plot = plot.with_x_err_asymmetric(
-                series.points.iter().map(|point| error(point.x, point.x_interval, scales.x)),
+                series.points.iter().map(|point| rulers.x.error(point.x, point.x_interval)),
             );
         }
         if series.points.iter().any(|point| point.y_interval.is_some()) {
             plot = plot.with_y_err_asymmetric(
-                series.points.iter().map(|point| error(point.y, point.y_interval, scales.y)),
+                series.points.iter().map(|point| rulers.y.error(point.y, point.y_interval)),
             );
         }
         frame.plots.push(plot.into());
@@ -120,7 +117,7 @@ pub(super) fn histogram(axis: &Axis, series: &[Values], picture: &Picture) -> Op
     let (_, most) = range(outlines.iter().flatten().map(|point| point.1))?;
     let x_range = padded((scale.apply(low), scale.apply(high)), 0.02);
     let mut frame = Frame::new(x_range, (0.0, (most * 1.05).max(1.0)), picture);
-    let mut name = axis_title(axis, scale);
+    let mut name = axis.titled(scale);
     if shown.hidden > 0 {
         let end = format::scaled_number(high, axis.unit, None, scale);
         name = format!("{name}; {} of {} values above {end} not shown", shown.hidden, shown.count);
@@ -160,16 +157,16 @@ fn outline(values: &[f64], edges: &[f64], scale: Scale) -> Vec<(f64, f64)> {
     corners
 }
 
-fn add_series(frame: &mut Frame, series: &Series, index: usize, scales: Scales) {
+fn add_series(frame: &mut Frame, series: &Series, index: usize, rulers: Rulers) {
     if series.shape != Shape::Points {
-        add_band(frame, series, index, scales);
-        add_line(frame, series, index, scales);
+        add_band(frame, series, index, rulers);
+        add_line(frame, series, index, rulers);
     }
     if series.shape != Shape::Steps {
-        let mut plot = markers(series, index, scales);
+        let mut plot = markers(series, index, rulers);
         if series.shape == Shape::Points && series.points.iter().any(|point| point.y_interval.is_some()) {
             plot = plot.with_y_err_asymmetric(
-                series.points.iter().map(|point| error(point.y, point.y_interval, scales.y)),
+                series.points.iter().map(|point| rulers.y.error(point.y, point.y_interval)),
             );
         }
         frame.plots.push(plot.into());
@@ -190,8 +187,8 @@ fn name_series(frame: &mut Frame, series: &Series, index: usize) {
     frame.legend.push(entry(&series.name, color(index), swatch));
 }
 
-fn markers(series: &Series, index: usize, scales: Scales) -> ScatterPlot {
-    let place = |point: &Point| (scales.x.apply(point.x), scales.y.apply(point.y));
+fn markers(series: &Series, index: usize, rulers: Rulers) -> ScatterPlot {
+    let place = |point: &Point| (rulers.x.at(point.x), rulers.y.at(point.y));
     let plot = ScatterPlot::new()
         .with_data(series.points.iter().map(place))
         .with_color(color(index))
@@ -205,8 +202,8 @@ fn markers(series: &Series, index: usize, scales: Scales) -> ScatterPlot {
     }
 }
 
-fn add_line(frame: &mut Frame, series: &Series, index: usize, scales: Scales) {
-    let place = |point: &Point| (scales.x.apply(point.x), scales.y.apply(point.y));
+fn add_line(frame: &mut Frame, series: &Series, index: usize, rulers: Rulers) {
+    let place = |point: &Point| (rulers.x.at(point.x), rulers.y.at(point.y));
     let mut plot = LinePlot::new()
         .with_data(series.points.iter().map(place))
         .with_color(color(index))
@@ -225,14 +222,13 @@ fn dashed(plot: LinePlot, index: usize) -> LinePlot {
     }
 }
 
-fn add_band(frame: &mut Frame, series: &Series, index: usize, scales: Scales) {
+fn add_band(frame: &mut Frame, series: &Series, index: usize, rulers: Rulers) {
     if series.points.iter().all(|point| point.y_interval.is_none()) {
         return;
     }
-    let end =
-        |point: &Point, pick: fn(Interval) -> f64| scales.y.apply(point.y_interval.map_or(point.y, pick));
+    let end = |point: &Point, pick: fn(Interval) -> f64| rulers.y.at(point.y_interval.map_or(point.y, pick));
     let band = BandPlot::new(
-        series.points.iter().map(|point| scales.x.apply(point.x)),
+        series.points.iter().map(|point| rulers.x.at(point.x)),
         series.points.iter().map(|point| end(point, |interval| interval.low)),
         series.points.iter().map(|point| end(point, |interval| interval.high)),
     );
@@ -251,16 +247,8 @@ fn ends(value: f64, interval: Option<Interval>) -> [f64; 3] {
     interval.map_or([value; 3], |interval| [value, interval.low, interval.high])
 }
 
-/// How far the interval reaches below and above the value, in shown units.
-fn error(value: f64, interval: Option<Interval>, scale: Scale) -> (f64, f64) {
-    interval.map_or((0.0, 0.0), |interval| {
-        (scale.apply(value - interval.low).max(0.0), scale.apply(interval.high - value).max(0.0))
-    })
-}
-
-fn scales(across: &Axis, axis: &Axis, series: &[Series]) -> Scales {
-    let x = format::scale_for(across.unit, points(series).map(|point| point.x));
-    Scales { x, y: y_scale(axis, series) }
+fn x_scale(across: &Axis, series: &[Series]) -> Scale {
+    format::scale_for(across.unit, points(series).map(|point| point.x))
 }
 
 fn y_scale(axis: &Axis, series: &[Series]) -> Scale {

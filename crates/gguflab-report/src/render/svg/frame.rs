@@ -1,15 +1,16 @@
 //! What all pictures share: axes, fonts, legend, and the way from kuva's scene to the text of the SVG.
 
-use super::legend::{Entry, add_legend};
+use super::legend::{Entry, add_legend, add_remark};
+use super::ruler::Ruler;
 use super::{Picture, opening};
-use crate::chart::{Axis, Chart};
-use crate::format::{self, Scale};
+use crate::chart::Chart;
 use crate::text::clean;
 use kuva::backend::svg::SvgBackend;
 use kuva::plot::scatter::MarkerShape;
-use kuva::render::layout::{ComputedLayout, Layout, TickFormat};
+use kuva::render::layout::{AxisLabelOverlap, ComputedLayout, Layout, TickFormat};
 use kuva::render::plots::Plot;
 use kuva::render::render::{Primitive, Scene, TextAnchor, render_multiple};
+use kuva::render::render_utils::generate_ticks_log;
 use kuva::render::theme::Theme;
 use std::sync::Arc;
 
@@ -50,9 +51,9 @@ pub(super) fn mark_color(label: &str, index: usize) -> &'static str {
     if label == "baseline" { "#d55e00" } else { OTHERS[index % OTHERS.len()] }
 }
 
-/// The marker of the series with this number.
+/// The marker of the series with this number: another one when its colour comes again.
 pub(super) fn marker(index: usize) -> MarkerShape {
-    MARKERS[index % MARKERS.len()]
+    MARKERS[(index + index / COLORS.len()) % MARKERS.len()]
 }
 
 /// Adds shapes to the scene when all places are known.
@@ -68,6 +69,8 @@ pub(super) struct Frame {
     pub(super) overlay: Option<Overlay>,
     /// What the legend says; no legend where it is empty.
     pub(super) legend: Vec<Entry>,
+    /// What stands under the legend.
+    pub(super) remark: Option<String>,
     /// The height of the area inside the axes, in pixels.
     pub(super) inner_height: f64,
 }
@@ -97,13 +100,42 @@ impl Frame {
             .with_y_tick_format(ticks(y_range));
         layout.legend_box = false;
         let inner_height = if picture.width >= WIDE { 300.0 } else { 240.0 };
-        Frame { plots: Vec::new(), layout, overlay: None, legend: Vec::new(), inner_height }
+        Frame { plots: Vec::new(), layout, overlay: None, legend: Vec::new(), remark: None, inner_height }
+    }
+
+    /// A frame with these axes; the horizontal one ends where its ruler does.
+    pub(super) fn with_rulers(x: &Ruler, y: &Ruler, picture: &Picture) -> Frame {
+        let mut frame = Frame::new(x.ends(), y.ends(), picture);
+        frame.fix_across();
+        frame.spread_across(x);
+        if let Some(format) = y.tick_format() {
+            frame.layout.log_y = true;
+            frame.layout.y_tick_format = format;
+            frame.fix_up();
+        }
+        frame
+    }
+
+    /// Makes the horizontal axis logarithmic where its ruler is.
+    pub(super) fn spread_across(&mut self, x: &Ruler) {
+        if let Some(format) = x.tick_format() {
+            self.layout.log_x = true;
+            self.layout.x_tick_format = format;
+            self.layout.x_label_overlap = AxisLabelOverlap::Thin;
+            self.fix_across();
+        }
     }
 
     /// Keeps the horizontal range as it is: rounded to whole ticks it could end in the middle of a marker.
     pub(super) fn fix_across(&mut self) {
         (self.layout.x_axis_min, self.layout.x_axis_max) =
             (Some(self.layout.x_range.0), Some(self.layout.x_range.1));
+    }
+
+    /// Keeps the vertical range as it is.
+    pub(super) fn fix_up(&mut self) {
+        (self.layout.y_axis_min, self.layout.y_axis_max) =
+            (Some(self.layout.y_range.0), Some(self.layout.y_range.1));
     }
 
     /// Titles of the axes, with the shown units.
@@ -124,6 +156,7 @@ impl Frame {
         self.place_texts(chart, picture);
         // The margins depend on the texts, and only they say how high the picture has to be.
         self.layout.height = Some(1000.0);
+        make_room(&mut self.layout);
         let margins = ComputedLayout::from_layout(&self.layout);
         // Kuva centres titles over and under the plot, whose middle may be far from the picture's.
         let middle = (margins.margin_left + picture.width - margins.margin_right) / 2.0;
@@ -138,6 +171,7 @@ impl Frame {
             overlay(&computed, &mut scene);
         }
         add_legend(&self.legend, &mut scene);
+        add_remark(self.remark.as_deref(), &mut scene);
         scene
     }
 
@@ -180,9 +214,22 @@ fn ticks(range: (f64, f64)) -> TickFormat {
     }))
 }
 
-/// The title of an axis with its shown unit.
-pub(super) fn axis_title(axis: &Axis, scale: Scale) -> String {
-    format::titled(&axis.label, scale.symbol)
+/// Margins for the labels of logarithmic axes: kuva leaves room for labels of its own, which may be shorter.
+fn make_room(layout: &mut Layout) {
+    let before = ComputedLayout::from_layout(layout);
+    if layout.log_y {
+        let ticks = generate_ticks_log(layout.y_range.0, layout.y_range.1);
+        layout.y_categories = Some(ticks.into_iter().map(|tick| layout.y_tick_format.format(tick)).collect());
+        let wanted = ComputedLayout::from_layout(layout).margin_left.max(before.margin_left);
+        layout.y_categories = None;
+        layout.force_margin_left = Some(wanted);
+        layout.y_label_offset.0 -= wanted - before.margin_left;
+    }
+    if layout.log_x && layout.force_margin_right.is_none() {
+        layout.log_x = false;
+        layout.force_margin_right = Some(ComputedLayout::from_layout(layout).margin_right);
+        layout.log_x = true;
+    }
 }
 
 /// The range with a margin on both sides, never of no width.

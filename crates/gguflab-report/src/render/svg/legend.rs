@@ -4,7 +4,7 @@
 //! with long row labels its entries overprint each other. This one flows over the whole width.
 
 use super::frame::{LETTER, small_text, tooltip};
-use crate::text::{clean, truncate, width};
+use crate::text::{clean, truncate, width, wrap};
 use kuva::plot::scatter::MarkerShape;
 use kuva::render::color::Color;
 use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
@@ -61,6 +61,15 @@ pub(super) fn add_legend(entries: &[Entry], scene: &mut Scene) {
         x += wide + GAP;
     }
     scene.height = (y + ROW * 0.75).ceil();
+}
+
+/// Adds lines of text under all that is drawn, and makes the scene higher by them.
+pub(super) fn add_remark(remark: Option<&str>, scene: &mut Scene) {
+    let letters = ((scene.width - 2.0 * SIDE) / LETTER) as usize;
+    for line in wrap(&clean(remark.unwrap_or_default()), letters).iter().filter(|line| !line.is_empty()) {
+        scene.add(small_text(SIDE, scene.height + ROW * 0.5, line, TextAnchor::Start, None));
+        scene.height += ROW;
+    }
 }
 
 fn draw_swatch(entry: &Entry, x: f64, y: f64, scene: &mut Scene) {

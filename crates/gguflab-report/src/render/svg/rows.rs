@@ -1,11 +1,9 @@
 //! Configurations one below another: intervals and bars.
 
 use super::Picture;
-use super::frame::{
-    Frame, LETTER, Overlay, SMALL, WIDE, axis_title, color, marker, padded, padded_from_zero, small_text,
-    tooltip,
-};
+use super::frame::{Frame, LETTER, Overlay, SMALL, WIDE, color, marker, padded, small_text, tooltip};
 use super::legend::{Swatch, entry};
+use super::ruler::Ruler;
 use crate::chart::{Axis, Reference, Row};
 use crate::document::{Cell, Column, Interval, Table};
 use crate::format::{self, Scale};
@@ -34,17 +32,18 @@ pub(super) fn intervals(
         [row.value, interval.low, interval.high]
     });
     let (scale, values) = shown_values(axis, rows);
-    let span = range(ends.chain(reference.map(|reference| reference.value)))?;
-    let span = padded_from_zero((scale.apply(span.0), scale.apply(span.1)), 0.06);
-    let mut frame = row_frame(axis, rows, values, scale, span, picture)?;
+    let ends = ends.chain(reference.map(|reference| reference.value));
+    let ruler = Ruler::over(axis, scale, ends)?.padded_from_zero(0.06);
+    let mut frame = row_frame(axis, rows, values, scale, ruler.ends(), picture)?;
+    frame.spread_across(&ruler);
     for (index, group) in groups(rows).into_iter().enumerate() {
-        add_group(&mut frame, rows, group, index, scale);
+        add_group(&mut frame, rows, group, index, &ruler);
         if !group.is_empty() {
             frame.legend.push(entry(group, color(index), Swatch::Marker(marker(index))));
         }
     }
     if let Some(reference) = reference {
-        let line = ReferenceLine::vertical(scale.apply(reference.value))
+        let line = ReferenceLine::vertical(ruler.at(reference.value))
             .with_color(REFERENCE)
             .with_dasharray(DASHES)
             .with_stroke_width(1.5);
@@ -98,18 +97,18 @@ fn error(row: &Row, scale: Scale) -> (f64, f64) {
 }
 
 /// The markers of one group, each on a line as long as its interval.
-fn add_group(frame: &mut Frame, rows: &[Row], group: &str, index: usize, scale: Scale) {
+fn add_group(frame: &mut Frame, rows: &[Row], group: &str, index: usize, ruler: &Ruler) {
     let members = || rows.iter().enumerate().filter(|(_, row)| row.group == group);
     let height = |position: usize| (rows.len() - position) as f64;
     for (position, row) in members().filter(|(_, row)| row.interval.is_some()) {
         let interval = whole_interval(row);
-        let ends = [interval.low, interval.high].map(|end| (scale.apply(end), height(position)));
+        let ends = [interval.low, interval.high].map(|end| (ruler.at(end), height(position)));
         frame
             .plots
             .push(LinePlot::new().with_data(ends).with_color(color(index)).with_stroke_width(2.5).into());
     }
-    let points = members().map(|(position, row)| (scale.apply(row.value), height(position)));
-    let errors: Vec<(f64, f64)> = members().map(|(_, row)| error(row, scale)).collect();
+    let points = members().map(|(position, row)| (ruler.at(row.value), height(position)));
+    let errors: Vec<(f64, f64)> = members().map(|(_, row)| ruler.error(row.value, row.interval)).collect();
     let mut plot = ScatterPlot::new()
         .with_data(points)
         .with_color(color(index))
@@ -161,7 +160,7 @@ fn row_frame(
     let count = rows.len() as f64;
     let mut frame = Frame::new(span, (0.5, count + 0.5), picture);
     frame.inner_height = count * (lines * LINE_HEIGHT + 12.0);
-    frame.name_axes(&axis_title(axis, scale), "");
+    frame.name_axes(&axis.titled(scale), "");
     frame.layout =
         frame.layout.with_force_margins(left, right).with_y_axis_min(0.5).with_y_axis_max(count + 0.5);
     frame.layout.y_tick_step = Some(1.0);

@@ -18,25 +18,26 @@ pub(super) fn plane(across: &Axis, axis: &Axis, series: &[Series], total: usize)
     };
     let x_scale = format::scale_for(across.unit, points().map(|point| point.x));
     let y_scale = format::scale_for(axis.unit, points().map(|point| point.y));
-    let labels: Vec<String> =
-        (0..=2).map(|step| scaled(high - (high - low) * f64::from(step) / 2.0, axis, y_scale)).collect();
+    let middle = axis.value(f64::midpoint(axis.place(low), axis.place(high)));
+    let labels = [high, middle, low].map(|value| scaled(value, axis, y_scale));
     let margin = labels.iter().map(|label| width(label)).max().unwrap_or(0);
     let columns = total.saturating_sub(margin + 3).clamp(8, MOST_COLUMNS);
     let mut grid = vec![vec![' '; columns]; HEIGHT];
+    let place = |point: &Point| {
+        let row = cell_of(axis.place(point.y), axis.place(low), axis.place(high), HEIGHT);
+        let column = cell_of(across.place(point.x), across.place(left), across.place(right), columns);
+        (column, HEIGHT - 1 - row)
+    };
     for (index, series) in series.iter().enumerate() {
         if series.shape != Shape::Points {
-            let place = |point: &Point| {
-                let row = HEIGHT - 1 - cell_of(point.y, low, high, HEIGHT);
-                (cell_of(point.x, left, right, columns), row)
-            };
             series.points.windows(2).for_each(|pair| join(&mut grid, place(&pair[0]), place(&pair[1])));
         }
         for point in &series.points {
-            let row = HEIGHT - 1 - cell_of(point.y, low, high, HEIGHT);
-            grid[row][cell_of(point.x, left, right, columns)] = SIGNS[index % SIGNS.len()];
+            let (column, row) = place(point);
+            grid[row][column] = SIGNS[index % SIGNS.len()];
         }
     }
-    let mut lines = vec![format::titled(&clean(&axis.label), y_scale.symbol)];
+    let mut lines = vec![axis.titled(y_scale)];
     for (row, cells) in grid.iter().enumerate() {
         let label = match row {
             0 => labels[0].as_str(),
@@ -51,7 +52,7 @@ pub(super) fn plane(across: &Axis, axis: &Axis, series: &[Series], total: usize)
     let (from, to) = (scaled(left, across, x_scale), scaled(right, across, x_scale));
     let gap = columns.saturating_sub(width(&from) + width(&to)).max(1);
     lines.push(format!("{}{from}{}{to}", " ".repeat(margin + 2), " ".repeat(gap)));
-    let name = format::titled(&clean(&across.label), x_scale.symbol);
+    let name = across.titled(x_scale);
     lines.push(format!("{}{}", " ".repeat(margin + 2), pad_left(&name, (columns + width(&name)) / 2)));
     lines.extend(series.iter().enumerate().filter(|_| series.len() > 1).map(|(index, series)| {
         truncate(&format!("{} {}", SIGNS[index % SIGNS.len()], clean(&series.name)), total)

@@ -20,14 +20,15 @@ pub(super) fn intervals(
         let interval = row.interval.unwrap_or(Interval { low: row.value, high: row.value });
         [row.value, interval.low, interval.high]
     });
-    let Some((low, high)) = range(ends.chain(reference.map(|reference| reference.value))) else {
+    let ends = ends.chain(reference.map(|reference| reference.value));
+    let Some((low, high)) = range(ends.filter(|end| axis.shows(*end))) else {
         return Vec::new();
     };
     let layout = layout(axis, rows, total);
     let groups = groups(rows);
     let mut lines = Vec::new();
     for (row, value) in rows.iter().zip(&layout.values) {
-        let place = |at: f64| cell_of(at, low, high, layout.picture);
+        let place = |at: f64| cell_of(axis.place(at), axis.place(low), axis.place(high), layout.picture);
         let sign = SIGNS[groups.iter().position(|group| *group == row.group).unwrap_or(0) % SIGNS.len()];
         let mut cells = vec![' '; layout.picture];
         if let Some(reference) = reference {
@@ -111,7 +112,7 @@ fn layout(axis: &Axis, rows: &[Row], total: usize) -> Layout {
 fn foot(axis: &Axis, layout: &Layout, low: f64, high: f64, total: usize) -> Vec<String> {
     let (left, right) = (scale_text(axis, layout.scale, low), scale_text(axis, layout.scale, high));
     let gap = layout.picture.saturating_sub(width(&left) + width(&right)).max(1);
-    let name = format::titled(&clean(&axis.label), layout.scale.symbol);
+    let name = axis.titled(layout.scale);
     let indent = " ".repeat(layout.label + 2);
     let ends = format!("{indent}{left}{}{right}", " ".repeat(gap));
     let whole = format!("{ends}  {name}");
