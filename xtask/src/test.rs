@@ -1,13 +1,19 @@
 //! `cargo xtask test`: all tests of the project, on a real model, beside real llama.cpp tools and a real Optuna.
 
 use crate::setup::{self, BuildEnvironment};
-use crate::{command, fetch, peer, python};
+use crate::{command, corpora, fetch, peer, python};
 use anyhow::Result;
 use std::ffi::OsString;
 
 /// Crates with the features that are off by default and need nothing but Rust.
-pub const WITH_FEATURES: &[&str] =
-    &["-p", "gguflab-data", "-p", "gguflab-report", "--features", "gguflab-data/hub,gguflab-report/png"];
+pub const WITH_FEATURES: &[&str] = &[
+    "-p",
+    "gguflab-data",
+    "-p",
+    "gguflab-report",
+    "--features",
+    "gguflab-data/hub,gguflab-data/hdf5,gguflab-report/png",
+];
 
 /// `cargo xtask test [ARGS…]`: ARGS go to nextest if it is installed, else to `cargo test`. With ARGS, which choose
 /// among the tests, those of features that are off by default are left out.
@@ -22,8 +28,12 @@ pub fn verb(arguments: &[String]) -> Result<()> {
         runner
     };
     let variables = variables(&environment)?;
-    command::run_in_front(runner().arg("--workspace").args(arguments).envs(variables))?;
-    if arguments.is_empty() { command::run_in_front(runner().args(WITH_FEATURES)) } else { Ok(()) }
+    command::run_in_front(runner().arg("--workspace").args(arguments).envs(variables.clone()))?;
+    if arguments.is_empty() {
+        command::run_in_front(runner().args(WITH_FEATURES).envs(variables))
+    } else {
+        Ok(())
+    }
 }
 
 /// Builds the two programs in the one profile that the project has, so that llama.cpp is compiled once.
@@ -38,13 +48,21 @@ fn variables(environment: &BuildEnvironment) -> Result<Vec<(&'static str, OsStri
     let worker = command::release_folder().join(command::executable("gguflab-worker"));
     let model = fetch::model(environment)?;
     let mut variables = vec![("GGUFLAB_WORKER", worker.into()), ("GGUFLAB_TEST_MODEL", model.path.into())];
-    let peers = [("llama-bench", "GGUFLAB_LLAMA_BENCH"), ("llama-server", "GGUFLAB_LLAMA_SERVER")];
+    let peers = [
+        ("llama-bench", "GGUFLAB_LLAMA_BENCH"),
+        ("llama-server", "GGUFLAB_LLAMA_SERVER"),
+        ("llama-perplexity", "GGUFLAB_LLAMA_PERPLEXITY"),
+        ("llama-quantize", "GGUFLAB_LLAMA_QUANTIZE"),
+    ];
     if let Some(folder) = fetch::or_go_without(peer::build(environment, &peers.map(|(target, _)| target)))? {
         let program = |target: &str| OsString::from(folder.join(command::executable(target)));
         variables.extend(peers.map(|(target, variable)| (variable, program(target))));
     }
     if let Some(interpreter) = fetch::or_go_without(python::interpreter())? {
         variables.push(("GGUFLAB_PYTHON", interpreter.into()));
+    }
+    if let Some(folder) = fetch::or_go_without(corpora::folder())? {
+        variables.push(("GGUFLAB_TEST_CORPORA", folder.into()));
     }
     Ok(variables)
 }

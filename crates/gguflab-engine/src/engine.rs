@@ -2,6 +2,7 @@
 
 use crate::engines;
 use crate::load::{Sink, Work};
+use gguflab_types::evaluation::{Evaluation, Opened, WindowScores};
 use gguflab_types::machine::{Device, Machine};
 use gguflab_types::metric::DeclaredMetric;
 use gguflab_types::operation::Anatomy;
@@ -86,6 +87,63 @@ pub trait Engine {
         _sink: &mut dyn FnMut(Event) -> Control,
     ) -> Result<Anatomy, Ending> {
         Err(Ending::new(Outcome::Rejected, format!("{} shows no operations", self.identity().kind)))
+    }
+
+    /// Opens an evaluation: loads its models and cuts its texts into windows. The job says how long things may take; its
+    /// model and configuration are not looked at.
+    ///
+    /// # Errors
+    /// How it ended instead; `Rejected` where the engine shows no logits.
+    fn open_evaluation(
+        &mut self,
+        _job: &Job,
+        _evaluation: &Evaluation,
+        _stop: &Stop,
+        _sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Result<Opened, Ending> {
+        Err(Ending::new(Outcome::Rejected, format!("{} shows no logits", self.identity().kind)))
+    }
+
+    /// Scores one window of the evaluation that is open, for some of its candidates.
+    ///
+    /// # Errors
+    /// How it ended instead; then the evaluation may have to be opened anew.
+    fn score(
+        &mut self,
+        _job: &Job,
+        _chunk: u32,
+        _candidates: &[u32],
+        _stop: &Stop,
+        _sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Result<WindowScores, Ending> {
+        Err(Ending::new(Outcome::Rejected, format!("{} shows no logits", self.identity().kind)))
+    }
+
+    /// Closes the recording of the evaluation that is open.
+    ///
+    /// # Errors
+    /// How it ended instead.
+    fn finish_recording(
+        &mut self,
+        _job: &Job,
+        _stop: &Stop,
+        _sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Result<(), Ending> {
+        Err(Ending::new(Outcome::Rejected, format!("{} shows no logits", self.identity().kind)))
+    }
+
+    /// Tokens of each text, as the model of a job counts them.
+    ///
+    /// # Errors
+    /// How it ended instead; `Rejected` where the engine shows no tokens.
+    fn count_tokens(
+        &mut self,
+        _job: &Job,
+        _texts: &[String],
+        _stop: &Stop,
+        _sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Result<Vec<u64>, Ending> {
+        Err(Ending::new(Outcome::Rejected, format!("{} shows no tokens", self.identity().kind)))
     }
 
     /// Starts what answers to requests over HTTP, ready for as many at once as the job's workload asks for, and lets

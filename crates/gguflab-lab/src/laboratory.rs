@@ -35,6 +35,8 @@ pub struct Laboratory {
     pub facts: Facts,
     /// Remarks about model and machine that the user should know of.
     pub warnings: Vec<String>,
+    /// Those of them that are about the model.
+    pub model_warnings: Vec<String>,
     /// The metrics that the engine tells besides those of the table.
     pub metrics: Vec<DeclaredMetric>,
     model: PathBuf,
@@ -122,6 +124,7 @@ impl Laboratory {
             None => (PathBuf::from("MODEL.gguf"), None),
         };
         let has_file = model_facts.is_some();
+        let model_warnings = warnings.clone();
         let machine = machine_of(&scene, engine.as_mut(), &mut warnings)?;
         let facts = Facts {
             declared: engine.declared(),
@@ -135,6 +138,7 @@ impl Laboratory {
             subject: make_subject(identity, engine.as_ref(), machine),
             facts,
             warnings,
+            model_warnings,
             model: path,
             has_file,
             // What another program needs for the model is not known from its header.
@@ -143,7 +147,7 @@ impl Laboratory {
             layers,
             workload: parts.workload.clone(),
             // A simulated machine is disturbed by nobody.
-            turns: parts.cache.filter(|_| scene.is_none()).map(|folder| folder.join("machine.lock")),
+            turns: parts.cache.filter(|_| scene.is_none()).map(turn::file),
             engine,
         })
     }

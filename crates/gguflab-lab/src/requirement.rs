@@ -70,7 +70,8 @@ fn units(unit: Unit) -> &'static [(&'static str, f64)] {
         Unit::Hertz => &[("GHz", 1e9), ("MHz", 1e6), ("Hz", 1.0)],
         Unit::Celsius => &[("°C", 1.0)],
         Unit::Joules => &[("mJ", 1e-3), ("kJ", 1e3), ("J", 1.0)],
-        Unit::Count | Unit::BitsPerWeight | Unit::None => &[],
+        Unit::Nats => &[("nat", 1.0)],
+        Unit::Count | Unit::BitsPerWeight | Unit::BitsPerByte | Unit::None => &[],
     }
 }
 

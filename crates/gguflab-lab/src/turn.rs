@@ -2,7 +2,7 @@
 
 use gguflab_engine::Stop;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long to wait before asking again.
@@ -12,6 +12,12 @@ const PATIENCE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Turn {
     _file: Option<File>,
+}
+
+/// The file by which measurements on this machine take turns, in the folder of what can be made again.
+#[must_use]
+pub fn file(cache: &Path) -> PathBuf {
+    cache.join("machine.lock")
 }
 
 /// Takes the turn, waiting until it is free; `waiting` is called once when it is not. Where no file can be locked

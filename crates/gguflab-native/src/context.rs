@@ -111,6 +111,8 @@ pub struct Context<'model> {
     pointer: NonNull<sys::llama_context>,
     vocabulary: u32,
     batch: u32,
+    /// Rows of logits that the last batch left.
+    rows: usize,
     model: PhantomData<&'model Model>,
 }
 
@@ -128,7 +130,7 @@ impl<'model> Context<'model> {
             .ok_or_else(|| NativeError::from_log("the context cannot be made", &log::errors()))?;
         // SAFETY: the context is alive.
         let batch = unsafe { sys::llama_n_batch(pointer.as_ptr()) };
-        Ok(Context { pointer, vocabulary: model.vocabulary_size(), batch, model: PhantomData })
+        Ok(Context { pointer, vocabulary: model.vocabulary_size(), batch, rows: 0, model: PhantomData })
     }
 
     /// Tokens that one call of [`Context::decode`] may take.
@@ -155,6 +157,7 @@ impl<'model> Context<'model> {
             return Err(NativeError::Aborted);
         }
         let mut arrays = BatchArrays::new(tokens);
+        self.rows = 0;
         log::clear_errors();
         // SAFETY: the arrays live through the call and have the length that the batch states; the context is alive.
         let code = unsafe {
@@ -163,7 +166,10 @@ impl<'model> Context<'model> {
             code
         };
         match code {
-            0 => Ok(()),
+            0 => {
+                self.rows = tokens.iter().filter(|token| token.output).count();
+                Ok(())
+            }
             1 => Err(NativeError::Rejected(
                 "no room in the cache for the batch: the context is too small".to_string(),
             )),
@@ -187,6 +193,26 @@ impl<'model> Context<'model> {
         // SAFETY: a row has as many values as the vocabulary has tokens, and stays until the next call that needs the
         // context exclusively.
         Ok(unsafe { std::slice::from_raw_parts(row, self.vocabulary as usize) })
+    }
+
+    /// All rows of logits that the last batch left, one after the other in the order of its tokens; empty when none were
+    /// asked for.
+    ///
+    /// # Errors
+    /// [`NativeError::Rejected`] when the context keeps none.
+    pub fn all_logits(&mut self) -> Result<&[f32], NativeError> {
+        if self.rows == 0 {
+            return Ok(&[]);
+        }
+        // SAFETY: the context is alive; one that keeps no logits gives NULL.
+        let start = unsafe { sys::llama_get_logits(self.pointer.as_ptr()) };
+        if start.is_null() {
+            return Err(NativeError::Rejected("the context keeps no logits".to_string()));
+        }
+        // SAFETY: the rows of the last batch lie one after the other in the order of its tokens, as many as asked for
+        // logits, each with as many values as the vocabulary has tokens; they stay until the next call that needs the
+        // context exclusively.
+        Ok(unsafe { std::slice::from_raw_parts(start, self.rows * self.vocabulary as usize) })
     }
 
     fn check(&self, tokens: &[BatchToken]) -> Result<(), NativeError> {

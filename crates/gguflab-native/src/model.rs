@@ -1,6 +1,6 @@
 //! A model that is loaded.
 
-use crate::backend::{Backend, buffer_type, c_text};
+use crate::backend::{Backend, buffer_type, c_text, text};
 use crate::{NativeError, log};
 use gguflab_types::Configuration;
 use gguflab_types::Value;
@@ -183,21 +183,76 @@ impl Model {
         }
     }
 
+    /// The bytes that a token stands for in a text; empty for one that stands for none, such as a start token.
+    #[must_use]
+    pub fn piece(&self, token: i32) -> Vec<u8> {
+        let mut bytes = vec![0u8; 32];
+        for _ in 0..2 {
+            let room = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
+            // SAFETY: the vocabulary lives as long as the model; the buffer has the room that is stated. A token that is not
+            // in the vocabulary would make llama.cpp throw, so it is not asked.
+            let count = match u32::try_from(token).is_ok_and(|token| token < self.vocabulary_size()) {
+                true => unsafe {
+                    sys::llama_token_to_piece(
+                        self.vocabulary(),
+                        token,
+                        bytes.as_mut_ptr().cast(),
+                        room,
+                        0,
+                        false,
+                    )
+                },
+                false => 0,
+            };
+            match usize::try_from(count) {
+                Ok(count) => {
+                    bytes.truncate(count);
+                    return bytes;
+                }
+                Err(_) => bytes.resize(count.unsigned_abs() as usize, 0),
+            }
+        }
+        Vec::new()
+    }
+
+    /// How a token is written in the vocabulary.
+    fn entry(&self, token: i32) -> String {
+        // SAFETY: the vocabulary lives as long as the model; callers ask for tokens of it only.
+        unsafe { text(sys::llama_vocab_get_text(self.vocabulary(), token)) }
+    }
+
+    /// The first way in which the vocabulary of another model differs from this one's, in words; `None` when they are
+    /// the same.
+    #[must_use]
+    pub fn vocabulary_difference(&self, other: &Model) -> Option<String> {
+        let (mine, theirs) = (self.vocabulary_size(), other.vocabulary_size());
+        if mine != theirs {
+            return Some(format!("{mine} tokens against {theirs}"));
+        }
+        let (start, other_start) = (self.start_token(), other.start_token());
+        if start != other_start {
+            return Some(format!("start token {start:?} against {other_start:?}"));
+        }
+        let differs = |token: &i32| self.entry(*token) != other.entry(*token);
+        let token = (0..i32::try_from(mine).unwrap_or(i32::MAX)).find(differs)?;
+        Some(format!("token {token} is `{}` against `{}`", self.entry(token), other.entry(token)))
+    }
+
     /// The tokens of a text, without start and end tokens.
     ///
     /// # Errors
     /// [`NativeError::Rejected`] when the model has no tokenizer that can do it.
-    pub fn tokenize(&self, text: &str) -> Result<Vec<i32>, NativeError> {
+    pub fn tokenize(&self, words: &str) -> Result<Vec<i32>, NativeError> {
         let length =
-            i32::try_from(text.len()).map_err(|_| NativeError::Rejected("text over 2 GiB".to_string()))?;
-        let mut tokens = vec![0i32; text.len() * TOKENS_PER_BYTE + 8];
+            i32::try_from(words.len()).map_err(|_| NativeError::Rejected("text over 2 GiB".to_string()))?;
+        let mut tokens = vec![0i32; words.len() * TOKENS_PER_BYTE + 8];
         let refused = || NativeError::Rejected("the tokenizer refused the text".to_string());
         for _ in 0..2 {
             let room = i32::try_from(tokens.len()).map_err(|_| refused())?;
             // SAFETY: text and tokens are valid for the lengths that are passed.
             let count = unsafe {
-                let (text, tokens) = (text.as_ptr().cast(), tokens.as_mut_ptr());
-                sys::llama_tokenize(self.vocabulary(), text, length, tokens, room, false, false)
+                let (start, tokens) = (words.as_ptr().cast(), tokens.as_mut_ptr());
+                sys::llama_tokenize(self.vocabulary(), start, length, tokens, room, false, false)
             };
             match usize::try_from(count) {
                 Ok(count) => {

@@ -8,6 +8,7 @@
 
 mod channel;
 mod contain;
+mod evaluation;
 mod measure;
 mod operations;
 mod outputs;

@@ -3,7 +3,7 @@
 
 use crate::channel::Output;
 use crate::measure::{self, Session};
-use crate::{operations, outputs};
+use crate::{evaluation, operations, outputs};
 use gguflab_native::{Backend, Model, ModelSettings, NativeError, usage};
 use gguflab_types::event::Phase;
 use gguflab_types::message::{Command, Failure, FailureKind, Message, Order};
@@ -12,7 +12,8 @@ use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-type Commands = Receiver<Result<Command, String>>;
+/// The commands as they come.
+pub(crate) type Commands = Receiver<Result<Command, String>>;
 
 /// Serves until it is told to quit.
 pub(crate) fn serve(backend: &Backend, commands: &Commands, output: &Output) {
@@ -30,12 +31,13 @@ pub(crate) fn serve(backend: &Backend, commands: &Commands, output: &Output) {
                     continue;
                 }
             }
+            Order::OpenEvaluation { evaluation, threads } => {
+                next = evaluation::serve(backend, &evaluation, threads, commands, output, request);
+            }
             Order::Devices => devices(backend, output, request),
             Order::Quit => return,
-            Order::Bench { .. } | Order::Repeat { .. } | Order::Read { .. } | Order::Operations { .. } => {
-                output.send(&failed(request, &NativeError::Rejected("no model is loaded".to_string())));
-            }
             Order::Abort => {}
+            _ => output.send(&failed(request, &NativeError::Rejected("no model is loaded".to_string()))),
         }
     }
 }
@@ -53,7 +55,7 @@ fn with_model(
         let command = wait(commands, output)?;
         let request = command.request;
         let result = match command.order {
-            Order::Load { .. } | Order::Quit => return Some(command),
+            Order::Load { .. } | Order::OpenEvaluation { .. } | Order::Quit => return Some(command),
             Order::Devices => {
                 devices(backend, output, request);
                 continue;
@@ -78,6 +80,10 @@ fn with_model(
                 operations::tell(model, &mut session, wanted, output, request)
             }
             Order::Repeat { index } => measure::repeat(&mut session, index, output, request),
+            Order::CountTokens { texts } => count(model, &texts, output, request),
+            Order::Score { .. } | Order::FinishRecording => {
+                Err(NativeError::Rejected("no evaluation is open".to_string()))
+            }
         };
         match result {
             Ok(()) => output.send(&Message::Done { request }),
@@ -90,7 +96,8 @@ fn with_model(
     }
 }
 
-fn wait(commands: &Commands, output: &Output) -> Option<Command> {
+/// The next command; `None` when none will come. What cannot be read is answered here.
+pub(crate) fn wait(commands: &Commands, output: &Output) -> Option<Command> {
     loop {
         match commands.recv().ok()? {
             Ok(command) => return Some(command),
@@ -136,7 +143,15 @@ fn free_device_memory(backend: &Backend) -> u64 {
     backend.devices().iter().filter(|device| device.gpu).map(|device| device.memory_free).sum()
 }
 
-fn failed(request: u64, error: &NativeError) -> Message {
+fn count(model: &Model, texts: &[String], output: &Output, request: u64) -> Result<(), NativeError> {
+    let count = |text: &String| model.tokenize(text).map(|tokens| tokens.len() as u64);
+    let counts = texts.iter().map(count).collect::<Result<_, _>>()?;
+    output.send(&Message::TokensCounted { request, counts });
+    Ok(())
+}
+
+/// The answer that a command was not carried out.
+pub(crate) fn failed(request: u64, error: &NativeError) -> Message {
     let kind = match error {
         NativeError::Rejected(_) => FailureKind::Rejected,
         NativeError::OutOfMemory(_) => FailureKind::OutOfMemory,

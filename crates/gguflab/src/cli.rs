@@ -2,6 +2,8 @@
 
 mod bisect;
 mod compare;
+mod dataset;
+mod evaluate;
 
 pub(crate) use bisect::Bisect;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,6 +11,10 @@ pub(crate) use compare::{
     BaselineArguments, Compare, Gate, GateAccept, GateCalibrate, GateCheck, GateVerb, History,
     InterleavedArguments,
 };
+pub(crate) use dataset::{
+    DatasetArguments, DatasetCommand, DatasetOverlap, DatasetSample, DatasetShow, DatasetSlice, DatasetVerb,
+};
+pub(crate) use evaluate::{CardArguments, Evaluate, Logits, LogitsVerb, Record, ShowLogits, TextArguments};
 use std::path::PathBuf;
 
 /// One laboratory for GGUF models: measure, tune, compare, on your own hardware, with numbers you can trust.
@@ -68,12 +74,18 @@ pub(crate) enum Verb {
     Tune(Box<Tune>),
     /// Measure two models, engine builds, configurations or workloads side by side: which is better?
     Compare(Box<Compare>),
+    /// Score a text: perplexity, and how far quantised models are from their reference
+    Evaluate(Box<Evaluate>),
+    /// Record what a reference says of a text, to evaluate against it later
+    Logits(Logits),
     /// Find the build that made it slower, or made it say something else
     Bisect(Box<Bisect>),
     /// Accept baselines, and check against them: fails when something got slower
     Gate(Gate),
     /// Show accepted baselines and the checks against them over time
     History(History),
+    /// Look into datasets, cut and sample them, and find what of an evaluation is in a training set
+    Dataset(DatasetCommand),
     /// Write the report of a stored study
     Report(Report),
     /// Write the trials of a stored study as a table
@@ -216,6 +228,8 @@ pub(crate) struct Bench {
     /// Write the JSON files of Mia4's performance scripts into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) export_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: CardArguments,
     #[command(flatten)]
     pub(crate) workload: WorkloadArguments,
     #[command(flatten)]

@@ -5,6 +5,8 @@
 //! user; a gate that could neither pass nor fail ends with 6.
 
 use crate::printer::Printer;
+use gguflab_lab::dataset::{DatasetError, WriteError};
+use gguflab_lab::evaluate::EvaluateError;
 use gguflab_lab::gate::GateError;
 use gguflab_lab::inspect::InspectError;
 use gguflab_lab::results::ResultsError;
@@ -92,8 +94,17 @@ fn code(error: &anyhow::Error) -> u8 {
         if let Some(error) = cause.downcast_ref::<ResultsError>() {
             return if matches!(error, ResultsError::Apart { .. }) { FAILED } else { MODEL };
         }
+        if let Some(error) = cause.downcast_ref::<DatasetError>() {
+            return of_dataset(error);
+        }
+        if let Some(error) = cause.downcast_ref::<WriteError>() {
+            return if let WriteError::Dataset(error) = error { of_dataset(error) } else { MODEL };
+        }
         if let Some(error) = cause.downcast_ref::<GateError>() {
             return of_gate(error);
+        }
+        if let Some(error) = cause.downcast_ref::<EvaluateError>() {
+            return of_evaluation(error);
         }
         if let Some(error) = cause.downcast_ref::<StudyError>() {
             return of_study(error);
@@ -113,6 +124,10 @@ fn of_laboratory(error: &LaboratoryError) -> u8 {
     }
 }
 
+fn of_dataset(error: &DatasetError) -> u8 {
+    if matches!(error, DatasetError::Request(_)) { USAGE } else { MODEL }
+}
+
 /// A name that no engine has is the user's mistake, a program that does not run is not.
 fn of_engine(error: &EngineError) -> u8 {
     match error {
@@ -130,6 +145,19 @@ fn of_gate(error: &GateError) -> u8 {
         GateError::NotMeasured(_) => FAILED,
         GateError::Laboratory(error) => of_laboratory(error),
         GateError::Threshold(_) => USAGE,
+    }
+}
+
+fn of_evaluation(error: &EvaluateError) -> u8 {
+    match error {
+        EvaluateError::NoChunks { .. } => USAGE,
+        EvaluateError::Ended(_) => FAILED,
+        EvaluateError::Journal { .. } => STORE,
+        EvaluateError::Engine(error) => of_engine(error),
+        EvaluateError::File { .. }
+        | EvaluateError::Short { .. }
+        | EvaluateError::Store(_)
+        | EvaluateError::Refused(_) => MODEL,
     }
 }
 

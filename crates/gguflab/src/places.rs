@@ -16,6 +16,14 @@ pub(crate) fn default_baselines() -> Result<PathBuf> {
     Ok(data("name a folder with --baselines")?.join("baselines"))
 }
 
+/// Folder of the journals of evaluations; `None` when there is no home folder.
+pub(crate) fn evaluations() -> Option<PathBuf> {
+    match std::env::var_os("GGUFLAB_EVALUATIONS") {
+        Some(folder) => Some(PathBuf::from(folder)),
+        None => data("").ok().map(|folder| folder.join("evaluations")),
+    }
+}
+
 fn data(otherwise: &str) -> Result<PathBuf> {
     let strategy =
         choose_base_strategy().with_context(|| format!("cannot find the home folder: {otherwise}"))?;

@@ -51,6 +51,11 @@ pub(crate) fn whole_path(path: &Path) -> PathBuf {
     }
 }
 
+/// A path from the root, whether there is a file or not: another process writes it.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).or_else(|error| refuse(format!("{}: {error}", path.display())))
+}
+
 /// An environment variable that is searched: the name of its knob, and its values.
 pub(crate) type Variable = (String, Items);
 

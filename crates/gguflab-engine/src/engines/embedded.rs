@@ -8,6 +8,7 @@ use crate::engine::{Control, Engine, EngineError, EngineSpecification, Stop};
 use crate::engines::files;
 use crate::machine;
 use crate::telemetry::{Watch, noisy};
+use gguflab_types::evaluation::{Evaluation, Opened, WindowScores};
 use gguflab_types::event::{Level, Phase};
 use gguflab_types::knob::Scope;
 use gguflab_types::machine::Device;
@@ -159,25 +160,101 @@ impl Engine for Embedded {
             protocol: job.protocol.clone(),
             threads: self.threads,
         };
-        match self.conduct(job, order, stop, sink) {
-            (ending, Some(anatomy)) if ending.outcome == Outcome::Measured => Ok(*anatomy),
-            (ending, _) if ending.outcome == Outcome::Measured => {
-                Err(Ending::new(Outcome::Crashed, "the worker told no operations"))
-            }
-            (ending, _) => Err(ending),
+        match self.asked(job, order, stop, sink)? {
+            Message::Operations { anatomy, .. } => Ok(*anatomy),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn open_evaluation(
+        &mut self,
+        job: &Job,
+        evaluation: &Evaluation,
+        stop: &Stop,
+        sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Result<Opened, Ending> {
+        let order = Order::OpenEvaluation { evaluation: Box::new(evaluation.clone()), threads: self.threads };
+        match self.asked(job, order, stop, sink)? {
+            Message::EvaluationOpened { opened, .. } => Ok(opened),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn score(
+        &mut self,
+        job: &Job,
+        chunk: u32,
+        candidates: &[u32],
+        stop: &Stop,
+        sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Result<WindowScores, Ending> {
+        let order = Order::Score { chunk, candidates: candidates.to_vec() };
+        match self.asked(job, order, stop, sink)? {
+            Message::Scored { scores, .. } => Ok(*scores),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn finish_recording(
+        &mut self,
+        job: &Job,
+        stop: &Stop,
+        sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Result<(), Ending> {
+        match self.conduct(job, Order::FinishRecording, stop, sink).0 {
+            ending if ending.outcome == Outcome::Measured => Ok(()),
+            ending => Err(ending),
+        }
+    }
+
+    fn count_tokens(
+        &mut self,
+        job: &Job,
+        texts: &[String],
+        stop: &Stop,
+        sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Result<Vec<u64>, Ending> {
+        match self.asked(job, Order::CountTokens { texts: texts.to_vec() }, stop, sink)? {
+            Message::TokensCounted { counts, .. } => Ok(counts),
+            _ => Err(unexpected()),
         }
     }
 }
 
+/// A worker that answers another question than it was asked.
+fn unexpected() -> Ending {
+    Ending::new(Outcome::Crashed, "the worker told something else than it was asked")
+}
+
+/// Whether an order is about the model of the job, which has to be loaded for it.
+fn needs_model(order: &Order) -> bool {
+    !matches!(order, Order::OpenEvaluation { .. } | Order::Score { .. } | Order::FinishRecording)
+}
+
 impl Embedded {
-    /// Sees an order through that needs the job's model loaded; gives the operations that were told meanwhile too.
+    /// Sees an order through that is answered by a message of its own kind.
+    fn asked(
+        &mut self,
+        job: &Job,
+        order: Order,
+        stop: &Stop,
+        sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Result<Message, Ending> {
+        match self.conduct(job, order, stop, sink) {
+            (ending, Some(told)) if ending.outcome == Outcome::Measured => Ok(told),
+            (ending, None) if ending.outcome == Outcome::Measured => Err(unexpected()),
+            (ending, _) => Err(ending),
+        }
+    }
+
+    /// Sees an order through; gives what was told in answer too.
     fn conduct(
         &mut self,
         job: &Job,
         order: Order,
         stop: &Stop,
         sink: &mut dyn FnMut(Event) -> Control,
-    ) -> (Ending, Option<Box<Anatomy>>) {
+    ) -> (Ending, Option<Message>) {
         let gpu = self.devices().is_ok_and(|devices| devices.iter().any(|device| device.gpu));
         // With a GPU the processor's threads mostly wait, so their use says nothing.
         let threads = if gpu { 0 } else { busy_threads(&job.configuration, self.threads) };
@@ -190,17 +267,19 @@ impl Embedded {
         if self.worker.is_none() {
             self.state.loaded = None;
         }
-        (ending, run.anatomy)
+        (ending, run.told)
     }
 
     fn steps(&mut self, job: &Job, order: Order, run: &mut Run<'_>, gpu: bool) -> Result<(), Ending> {
         self.prepare(job, run, gpu)?;
-        let model_settings = part(&job.configuration, Scope::Model);
-        let wanted = (job.model.clone(), model_settings);
+        let wanted = (job.model.clone(), part(&job.configuration, Scope::Model));
         let Some(worker) = &mut self.worker else {
             return Err(Ending::new(Outcome::Crashed, "the worker is gone"));
         };
-        if self.state.loaded.as_ref() != Some(&wanted) {
+        if !needs_model(&order) {
+            // What an evaluation loads takes the place of the model.
+            self.state.loaded = None;
+        } else if self.state.loaded.as_ref() != Some(&wanted) {
             self.state.loaded = None;
             let path = job.model.display().to_string();
             run.command(worker, Order::Load { path, configuration: wanted.1.clone() })?;
@@ -284,8 +363,8 @@ struct Run<'a> {
     cold: bool,
     /// Whether the worker has answered the last command, so that it can take another.
     answered: bool,
-    /// The operations that it told.
-    anatomy: Option<Box<Anatomy>>,
+    /// What it told in answer to a question.
+    told: Option<Message>,
 }
 
 impl<'a> Run<'a> {
@@ -302,7 +381,7 @@ impl<'a> Run<'a> {
             noisy: Vec::new(),
             cold: false,
             answered: true,
-            anatomy: None,
+            told: None,
         }
     }
 
@@ -377,7 +456,10 @@ impl<'a> Run<'a> {
             Message::Phase { phase, .. } => self.phase(phase)?,
             Message::Log { level, text } => self.tell(Event::Log(level, text))?,
             Message::Heartbeat { .. } => self.tell(Event::Alive)?,
-            Message::Operations { anatomy, .. } => self.anatomy = Some(anatomy),
+            Message::Operations { .. }
+            | Message::EvaluationOpened { .. }
+            | Message::Scored { .. }
+            | Message::TokensCounted { .. } => self.told = Some(message),
             Message::RepetitionStarted { .. } => self.watch = Some(Watch::start(None)),
             Message::Repetition { index, duration, cpu_time, samples, .. } => {
                 self.repetition(index, duration, cpu_time, samples)?;

@@ -156,10 +156,7 @@ fn histogram(record: &Record, repetitions: &[Repetition]) -> Option<Chart> {
     (!series.is_empty()).then(|| Chart {
         title: "Time between tokens".to_string(),
         caption: "every gap of every repetition that is trusted".to_string(),
-        kind: ChartKind::Histogram {
-            axis: Axis { label: "inter-token".to_string(), unit: Unit::Seconds },
-            series,
-        },
+        kind: ChartKind::Histogram { axis: Axis::new("inter-token", Unit::Seconds), series },
     })
 }
 

@@ -115,7 +115,7 @@ fn chart(compared: &Compared) -> Chart {
             "of {candidate} to {reference}; bars are intervals that hold for all looks together"
         ),
         kind: ChartKind::Intervals {
-            axis: Axis { label: "difference".to_string(), unit: Unit::Fraction },
+            axis: Axis::new("difference", Unit::Fraction),
             rows: compared.judged.iter().filter_map(row).collect(),
             reference: Some(Reference { label: reference.clone(), value: 0.0 }),
         },

@@ -131,8 +131,8 @@ fn picture(thresholds: &[Threshold], checks: &[Check]) -> Chart {
         title: "Difference to the accepted baseline".to_string(),
         caption: "check by check, see the table for their times; bands are the intervals".to_string(),
         kind: ChartKind::Lines {
-            across: Axis { label: "check".to_string(), unit: Unit::Count },
-            axis: Axis { label: "difference".to_string(), unit: Unit::Fraction },
+            across: Axis::new("check", Unit::Count),
+            axis: Axis::new("difference", Unit::Fraction),
             series: series.collect(),
         },
     }

@@ -7,8 +7,11 @@ use crate::{settings, space};
 use anyhow::Result;
 use gguflab_lab::active::Active;
 use gguflab_lab::bench::{BenchRequest, BenchWatcher, Record, bench as measure};
+use gguflab_lab::card::Card;
+use gguflab_lab::evaluate::Evaluated;
 use gguflab_lab::profile::Profile;
-use gguflab_lab::{documents, perf_methodology};
+use gguflab_lab::{EngineSpecification, Stop, documents, perf_methodology};
+use gguflab_report::Document;
 use gguflab_types::event::{Level, Phase};
 use gguflab_types::{Outcome, Protocol, Repetition, metric};
 use std::process::ExitCode;
@@ -33,6 +36,7 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
         return settings::refuse("0 visits measure nothing: take 1 or more".to_string());
     }
     check_targets(arguments.report.as_deref(), arguments.record.as_deref())?;
+    check_targets(None, arguments.data.out.as_deref())?;
     let mut laboratory = super::laboratory(model.as_deref(), &engine, &workload, printer)?;
     let configuration = match asked.checked(&laboratory.facts) {
         Ok(configuration) => configuration,
@@ -57,19 +61,53 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     if arguments.latency {
         documents::latency::add(&record, &mut document);
     }
+    let card = card(arguments, model.as_deref(), &engine, &record, &stop, printer)?;
+    if let Some((evaluated, _)) = &card {
+        document.blocks.extend(documents::evaluate::perplexities(evaluated).blocks);
+    }
     // Printed first: what was measured is not lost when a file cannot be written.
     printer.document(&document)?;
-    if let Some(path) = &arguments.record {
-        write_file(path, &serde_json::to_vec_pretty(&record)?)?;
-    }
-    if let Some(path) = &arguments.report {
-        write_document(&document, path)?;
-    }
-    if let Some(folder) = &arguments.export_dir {
-        write_folder(folder, perf_methodology::of_bench(&record))?;
-    }
+    write_files(arguments, &record, &document, card.as_ref().map(|(_, card)| card))?;
     say_failures(&record, printer);
     Ok(code(&record))
+}
+
+fn write_files(arguments: &Bench, record: &Record, document: &Document, card: Option<&Card>) -> Result<()> {
+    if let Some(path) = &arguments.record {
+        write_file(path, &serde_json::to_vec_pretty(record)?)?;
+    }
+    if let (Some(path), Some(card)) = (&arguments.data.out, card) {
+        write_file(path, &serde_json::to_vec_pretty(card)?)?;
+    }
+    if let Some(path) = &arguments.report {
+        write_document(document, path)?;
+    }
+    match &arguments.export_dir {
+        Some(folder) => write_folder(folder, perf_methodology::of_bench(record)),
+        None => Ok(()),
+    }
+}
+
+/// The perplexity of a text, where one is named, and the record of all.
+fn card(
+    arguments: &Bench,
+    model: Option<&str>,
+    engine: &EngineSpecification,
+    record: &Record,
+    stop: &Stop,
+    printer: &Printer,
+) -> Result<Option<(Evaluated, Card)>> {
+    match (&arguments.data.data, model) {
+        (None, _) => Ok(None),
+        (Some(_), None) => settings::refuse("--data needs a model that reads it".to_string()),
+        (Some(_), Some(model)) => {
+            let set = &arguments.set;
+            let evaluated =
+                super::evaluate::beside_bench(model, &arguments.data, engine, set, stop, printer)?;
+            let card = Card::new(record, &evaluated);
+            Ok(Some((evaluated, card)))
+        }
+    }
 }
 
 /// The engine of a profile; what the command line says goes first.

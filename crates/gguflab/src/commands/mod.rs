@@ -3,11 +3,14 @@
 pub(crate) mod bench;
 pub(crate) mod bisect;
 pub(crate) mod compare;
+pub(crate) mod dataset;
 pub(crate) mod devices;
+pub(crate) mod evaluate;
 pub(crate) mod gate;
 pub(crate) mod inspect;
 pub(crate) mod list;
 mod load;
+pub(crate) mod logits;
 pub(crate) mod profile;
 pub(crate) mod report;
 pub(crate) mod studies;

@@ -11,6 +11,7 @@ mod bench;
 mod bisect;
 #[cfg(unix)]
 mod command;
+mod datasets;
 mod gates;
 mod knobs;
 mod load;
@@ -22,6 +23,8 @@ mod support;
 mod tune;
 
 #[cfg(unix)]
+mod evaluate;
+#[cfg(unix)]
 mod faults;
 #[cfg(unix)]
 mod killed;
@@ -29,6 +32,8 @@ mod killed;
 mod llama_bench;
 #[cfg(unix)]
 mod llama_server;
+#[cfg(unix)]
+mod logits;
 #[cfg(unix)]
 mod optuna;
 #[cfg(unix)]

@@ -79,7 +79,7 @@ pub(super) fn race_chart(race: &RaceResult) -> Chart {
         title: "Difference in time to the baseline".to_string(),
         caption: "left of the line is faster; bars are 95 % intervals".to_string(),
         kind: ChartKind::Intervals {
-            axis: Axis { label: "difference".to_string(), unit: Unit::Fraction },
+            axis: Axis::new("difference", Unit::Fraction),
             rows: rows.collect(),
             reference: Some(Reference { label: "baseline".to_string(), value: 0.0 }),
         },

@@ -1,0 +1,142 @@
+//! How well models predict a text, and how far they are from their reference.
+
+mod pictures;
+mod protocol;
+mod tables;
+mod worst;
+
+use super::words::count;
+use crate::evaluate::{Evaluated, Judged, Reason, Rule, Values, sequence};
+use gguflab_report::Document;
+use gguflab_stats::{CONFIDENCE, ClusterMean, Estimate, Ratio};
+
+/// A side with all that it said.
+pub(super) struct Side {
+    pub(super) name: String,
+    /// Its name on a picture: the file without its ending, or what distinguishes it.
+    pub(super) bytes: u64,
+    pub(super) values: Values,
+}
+
+/// All that the parts of the document are made from.
+pub(super) struct Found<'a> {
+    pub(super) evaluated: &'a Evaluated,
+    pub(super) reference: Option<Side>,
+    pub(super) candidates: Vec<Side>,
+}
+
+impl Found<'_> {
+    fn new(evaluated: &Evaluated) -> Found<'_> {
+        let head = &evaluated.head;
+        let side = |identity: &crate::evaluate::SideIdentity, values| Side {
+            name: identity.name.clone(),
+            bytes: identity.bytes,
+            values,
+        };
+        let candidates = head.candidates.iter().enumerate();
+        Found {
+            evaluated,
+            reference: head.reference.as_ref().map(|identity| side(identity, evaluated.reference())),
+            candidates: candidates.map(|(index, one)| side(one, evaluated.candidate(index))).collect(),
+        }
+    }
+}
+
+impl Found<'_> {
+    /// A mean with its interval: one that holds whenever it ends, where what was seen decided when it did.
+    pub(super) fn estimate(&self, mean: ClusterMean) -> Estimate {
+        self.ratio(&mean.ratio())
+    }
+
+    /// The same of any ratio over windows.
+    pub(super) fn ratio(&self, ratio: &Ratio) -> Estimate {
+        match self.evaluated.rule {
+            Rule::All => ratio.estimate(CONFIDENCE),
+            Rule::Width(_) | Rule::Decide(_) => sequence(self.candidates.len()).estimate(ratio),
+        }
+    }
+
+    /// What candidates are judged by.
+    pub(super) fn judged(&self) -> Judged {
+        if self.reference.is_some() { Judged::Divergence } else { Judged::Nll }
+    }
+}
+
+/// The document of an evaluation.
+#[must_use]
+pub fn document(evaluated: &Evaluated) -> Document {
+    let found = Found::new(evaluated);
+    let mut document = Document::new(title(evaluated));
+    for warning in &evaluated.warnings {
+        document.warning(warning);
+    }
+    add_broken(&found, &mut document);
+    if evaluated.scored.is_empty() {
+        document.paragraph("No window was scored.");
+        return document;
+    }
+    document.paragraph(how(evaluated));
+    tables::add(&found, &mut document);
+    pictures::add(&found, &mut document);
+    worst::add(&found, &mut document);
+    protocol::add(&found, &mut document);
+    document
+}
+
+/// Only how well the text is predicted, to stand in another document.
+#[must_use]
+pub fn perplexities(evaluated: &Evaluated) -> Document {
+    let found = Found::new(evaluated);
+    let mut document = Document::new(title(evaluated));
+    document.heading(1, "Perplexity");
+    add_broken(&found, &mut document);
+    document.paragraph(how(evaluated));
+    document.table(tables::perplexities(&found));
+    document
+}
+
+fn title(evaluated: &Evaluated) -> String {
+    let names: Vec<String> =
+        evaluated.head.candidates.iter().map(|candidate| candidate.name.clone()).collect();
+    match &evaluated.head.reference {
+        Some(reference) => format!("{} beside {}", super::words::list(&names), reference.name),
+        None => format!("Perplexity of {}", super::words::list(&names)),
+    }
+}
+
+/// A logit that is no number is a mistake of the engine or of the model, and never a small number.
+fn add_broken(found: &Found<'_>, document: &mut Document) {
+    for side in found.reference.iter().chain(&found.candidates) {
+        let broken = side.values.broken();
+        if broken > 0 {
+            document.warning(format!(
+                "{}: the logits of {} are no finite numbers; they are in no figure",
+                side.name,
+                count(broken, "position")
+            ));
+        }
+    }
+}
+
+fn how(evaluated: &Evaluated) -> String {
+    let scored = evaluated.scored.len();
+    let resumed = match evaluated.resumed {
+        0 => String::new(),
+        number => format!(", {number} of them by an earlier run"),
+    };
+    let all = evaluated.population;
+    let ended = match &evaluated.reason {
+        Reason::All => String::new(),
+        Reason::Decided => " It ended because that was enough.".to_string(),
+        Reason::Stopped => " It was stopped; the same command goes on from here.".to_string(),
+        Reason::Failed(ending) => {
+            format!(" It ended because a window could not be scored: {}: {}.", ending.outcome, ending.cause)
+        }
+    };
+    format!("{} of {all} scored{resumed}, in random order.{ended}", count(scored, "window"))
+}
+
+/// The mean of a vector for each window.
+fn mean(values: &[Vec<f64>]) -> Option<ClusterMean> {
+    ClusterMean::of(&crate::evaluate::slices(values), None)
+}

@@ -1,0 +1,128 @@
+//! The pictures: divergence by percentile, window by window, against size, against depth.
+
+use super::{Found, Side, mean};
+use crate::evaluate::slices;
+use gguflab_report::chart::{Axis, ChartKind, Point, Series, Shape};
+use gguflab_report::{Chart, Document};
+use gguflab_stats::{CONFIDENCE, ClusterMean, Percentiles};
+use gguflab_types::Unit;
+
+/// Percentiles that are drawn.
+const DRAWN: [f64; 12] = [0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
+/// Parts of a window that are told apart when scores are drawn against depth.
+const DEPTHS: usize = 16;
+/// Shortest window for which depth is worth a picture.
+const DEEP: u32 = 1024;
+/// Seed of the bootstrap of windows.
+const SEED: u64 = 42;
+
+pub(super) fn add(found: &Found<'_>, document: &mut Document) {
+    if found.reference.is_some() {
+        document.chart(by_percentile(found));
+        let title = "Divergence window by window";
+        document.chart(by_chunk(found, title, divergence(), |side| &side.values.divergence));
+        if found.candidates.len() > 1 {
+            document.chart(by_size(found));
+        }
+    } else {
+        let axis = Axis::new("−ln p", Unit::Nats);
+        document.chart(by_chunk(found, "−ln p window by window", axis, |side| &side.values.nll));
+    }
+    if found.evaluated.head.windowing.context >= DEEP {
+        let title = "Against depth in the window";
+        match found.reference {
+            Some(_) => {
+                document.chart(by_depth(found, title, "KL divergence", |side| &side.values.divergence))
+            }
+            None => document.chart(by_depth(found, title, "−ln p", |side| &side.values.nll)),
+        };
+    }
+}
+
+/// Quantised models lie decades apart: on a linear axis the good ones would all be one flat line.
+fn divergence() -> Axis {
+    Axis::new("KL divergence", Unit::Nats).logarithmic()
+}
+
+fn series(found: &Found<'_>, points: impl Fn(&Side) -> Vec<Point>) -> Vec<Series> {
+    let one = |side: &Side| Series { name: side.name.clone(), shape: Shape::Line, points: points(side) };
+    found.candidates.iter().map(one).collect()
+}
+
+fn by_percentile(found: &Found<'_>) -> Chart {
+    let points = |side: &Side| {
+        let percentiles = Percentiles::of(&slices(&side.values.divergence), &DRAWN, None, CONFIDENCE, SEED);
+        let estimates = percentiles.map(|found| found.estimates()).unwrap_or_default();
+        let point = |(probability, estimate): (&f64, gguflab_stats::Estimate)| {
+            let point = Point::new(*probability, estimate.value);
+            estimate.interval.map_or(point.clone(), |interval| point.y_interval(interval.low, interval.high))
+        };
+        DRAWN.iter().zip(estimates).map(point).collect()
+    };
+    let across = Axis::new("share of tokens", Unit::Fraction);
+    let kind = ChartKind::Lines { across, axis: divergence(), series: series(found, points) };
+    Chart::new("Divergence by percentile", "that share of the tokens is no further off", kind)
+}
+
+fn by_chunk(found: &Found<'_>, title: &str, axis: Axis, of: impl Fn(&Side) -> &Vec<Vec<f64>>) -> Chart {
+    let points = |side: &Side| {
+        let windows = side.values.chunks.iter().zip(of(side));
+        windows
+            .filter_map(|(chunk, values)| {
+                Some(Point::new(f64::from(*chunk), gguflab_stats::mean(&finite(values))?))
+            })
+            .collect()
+    };
+    let kind =
+        ChartKind::Lines { across: Axis::new("window", Unit::Count), axis, series: series(found, points) };
+    Chart::new(title, "a window far off the others has unusual text", kind)
+}
+
+fn finite(values: &[f64]) -> Vec<f64> {
+    values.iter().copied().filter(|value| value.is_finite()).collect()
+}
+
+fn by_size(found: &Found<'_>) -> Chart {
+    let candidate = |side: &Side| {
+        let mean = mean(&side.values.divergence)?;
+        let point = Point::new(side.bytes as f64, mean.mean);
+        let point =
+            mean.interval.map_or(point.clone(), |interval| point.y_interval(interval.low, interval.high));
+        Some(Series { name: side.name.clone(), shape: Shape::Points, points: vec![point] })
+    };
+    let kind = ChartKind::Scatter {
+        across: Axis::new("size", Unit::Bytes),
+        axis: divergence(),
+        series: found.candidates.iter().filter_map(candidate).collect(),
+    };
+    Chart::new("Divergence against size", "down and to the left is better", kind)
+}
+
+/// The mean over the positions of each part of the windows.
+fn by_depth(found: &Found<'_>, title: &str, what: &str, of: impl Fn(&Side) -> &Vec<Vec<f64>>) -> Chart {
+    let windowing = &found.evaluated.head.windowing;
+    let first = windowing.first_scored() as usize;
+    let width = (windowing.context as usize - first).div_ceil(DEPTHS);
+    let points = |side: &Side| {
+        let part = |place: usize| {
+            let range = |values: &Vec<f64>| {
+                let from = (place * width).min(values.len());
+                values[from..(from + width).min(values.len())].to_vec()
+            };
+            let values: Vec<Vec<f64>> = of(side).iter().map(range).collect();
+            let mean = ClusterMean::of(&slices(&values), None)?;
+            let middle = first + place * width + width / 2;
+            let point = Point::new(middle as f64, mean.mean);
+            Some(
+                mean.interval.map_or(point.clone(), |interval| point.y_interval(interval.low, interval.high)),
+            )
+        };
+        (0..DEPTHS).filter_map(part).collect()
+    };
+    let kind = ChartKind::Lines {
+        across: Axis::new("position", Unit::Tokens),
+        axis: Axis::new(what, Unit::Nats),
+        series: series(found, points),
+    };
+    Chart::new(title, "means with 95 % intervals", kind)
+}

@@ -1,0 +1,456 @@
+//! How well models predict a text, and how far they are from a reference: every window of the text is read by the
+//! reference and by each candidate, and what each says of its tokens is kept, token by token. Everything that is shown
+//! is computed from that.
+//!
+//! Windows are scored in a seeded random order, so that those that were scored are a sample of all, and each is written
+//! to a journal when it is done: a run that was killed goes on where it stopped, and comes to the same numbers.
+
+mod journal;
+mod order;
+mod record;
+mod side;
+mod values;
+
+pub use order::{Active, Judged, Rule};
+pub(crate) use order::{rules, sequence};
+pub use record::{RecordRequest, Recorded, record};
+pub use side::{Side, SideIdentity};
+pub use values::{Values, slices};
+
+use crate::turn;
+use gguflab_engine::{Control, Engine, EngineError, EngineSpecification, Stop, open};
+use gguflab_stats::elimination::Standing;
+use gguflab_types::evaluation::{Evaluation, Opened, Source, TokenScores, Windowing};
+use gguflab_types::{Configuration, Deadlines, Ending, Job, Outcome, Protocol, Workload};
+use journal::Journal;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// A text that is scored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// How it is called: a language, for example.
+    pub label: String,
+    /// A file of UTF-8.
+    pub path: PathBuf,
+}
+
+/// What is evaluated, and how far.
+pub struct EvaluateRequest {
+    /// What the candidates are held against.
+    pub reference: Option<Side>,
+    /// What is evaluated; at least one.
+    pub candidates: Vec<Side>,
+    /// The texts; empty where a stored reference has its windows in itself.
+    pub texts: Vec<Text>,
+    /// How they are cut and scored.
+    pub windowing: Windowing,
+    /// The engine that runs the models.
+    pub engine: EngineSpecification,
+    /// Folder of what can be made again; `None`: measurements on this machine are not waited for.
+    pub cache: Option<PathBuf>,
+    /// Which windows, of all texts together; `None`: all.
+    pub chunks: Option<Range<u32>>,
+    /// When it ends.
+    pub rule: Rule,
+    /// Seed of the order of the windows.
+    pub seed: u64,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+    /// Folder of journals; `None`: nothing is kept, and nothing can be resumed.
+    pub journals: Option<PathBuf>,
+    /// Forget what an earlier run of the same evaluation found.
+    pub anew: bool,
+}
+
+/// What an evaluation is of: what numbers have to share to be comparable, and what a journal has to match.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Version of the journal's form.
+    pub version: u32,
+    /// What the candidates are held against.
+    pub reference: Option<SideIdentity>,
+    /// What is evaluated.
+    pub candidates: Vec<SideIdentity>,
+    /// Build of the engine.
+    pub engine: String,
+    /// How texts are cut and scored.
+    pub windowing: Windowing,
+    /// The texts.
+    pub texts: Vec<TextIdentity>,
+    /// Seed of the order of the windows.
+    pub seed: u64,
+    /// First and end of the windows that are looked at; `None`: all.
+    pub chunks: Option<[u32; 2]>,
+}
+
+/// One text by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextIdentity {
+    /// How it is called.
+    pub label: String,
+    /// Hash of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// What was found of one window.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scored {
+    /// Its number through all texts.
+    pub chunk: u32,
+    /// First scored position.
+    pub first: u32,
+    /// The text of each of its tokens.
+    pub pieces: Vec<String>,
+    /// Bytes of text whose tokens were scored.
+    pub bytes: u64,
+    /// The reference's.
+    pub reference: Option<TokenScores>,
+    /// Each candidate's that was still in it, by its number.
+    pub candidates: BTreeMap<u32, TokenScores>,
+    /// Seconds in the engine.
+    pub forward: f64,
+    /// Seconds in scoring.
+    pub scoring: f64,
+    /// Peak resident bytes of the worker so far.
+    pub peak_memory: u64,
+}
+
+/// An evaluation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluated {
+    /// What it is of.
+    pub head: Head,
+    /// Vocabulary, start token, and the windows of each text.
+    pub opened: Opened,
+    /// The windows that were scored, in the order in which they were.
+    pub scored: Vec<Scored>,
+    /// Windows that were scored by an earlier run.
+    pub resumed: usize,
+    /// Windows that could be scored.
+    pub population: usize,
+    /// When it was to end.
+    pub rule: Rule,
+    /// Where the candidates stand, if they raced.
+    pub standings: Vec<Standing>,
+    /// Why it ended.
+    pub reason: Reason,
+    /// Remarks about models and machine.
+    pub warnings: Vec<String>,
+}
+
+/// Why an evaluation ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reason {
+    /// Every window was scored.
+    All,
+    /// What was asked is known well enough.
+    Decided,
+    /// The user stopped it.
+    Stopped,
+    /// A window could not be scored.
+    Failed(Ending),
+}
+
+/// How far an evaluation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Windows that are scored.
+    pub done: usize,
+    /// Windows in all.
+    pub all: usize,
+    /// Candidates that are still in it.
+    pub candidates: usize,
+}
+
+/// Why nothing was evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// A file cannot be read or written.
+    #[error("cannot {what} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A journal that is none.
+    #[error("{}: {problem}; remove it, or evaluate with --anew", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A text is shorter than a window.
+    #[error(
+        "{} has {tokens} tokens and a window needs {needed}: take a longer text, or a smaller --context",
+        path.display()
+    )]
+    Short {
+        /// The text.
+        path: PathBuf,
+        /// Its tokens.
+        tokens: u64,
+        /// Tokens of the shortest window.
+        needed: u32,
+    },
+    /// No window is left to look at.
+    #[error("--chunks {}..{}: there are windows {}..{}", asked.start, asked.end, there.start, there.end)]
+    NoChunks {
+        /// What was asked for.
+        asked: Range<u32>,
+        /// Windows that there are.
+        there: Range<u32>,
+    },
+    /// Sides or settings that do not go together.
+    #[error("{0}")]
+    Refused(String),
+    /// The engine cannot be used.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A store of logits cannot be used.
+    #[error(transparent)]
+    Store(#[from] gguflab_data::DataError),
+    /// It could not be opened.
+    #[error("the evaluation ended as {}: {}", .0.outcome, .0.cause)]
+    Ended(Ending),
+}
+
+/// Evaluates.
+///
+/// # Errors
+/// [`EvaluateError`] when nothing can be scored. What happens to a window is a [`Reason`].
+pub fn evaluate(
+    request: &EvaluateRequest,
+    stop: &Stop,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<Evaluated, EvaluateError> {
+    check_tokenizers(request)?;
+    let mut run = Run::new(request)?;
+    let head = head(request, run.engine.identity().build.clone())?;
+    let (mut journal, known) = Journal::open(request.journals.as_deref(), &head, request.anew)?;
+    let opened = run.open(&evaluation(request), stop)?;
+    check_texts(&request.texts, &opened, &request.windowing)?;
+    let chunks = chunks(&opened, request.chunks.clone())?;
+    let population = chunks.len();
+    let judged = if request.reference.is_some() { Judged::Divergence } else { Judged::Nll };
+    let mut walk = order::Walk::new(chunks, request.seed, request.candidates.len(), request.rule, judged);
+    let mut found = Evaluated {
+        head,
+        opened,
+        scored: Vec::new(),
+        resumed: 0,
+        population,
+        rule: request.rule,
+        standings: Vec::new(),
+        reason: Reason::All,
+        warnings: warnings(request),
+    };
+    let mut known: BTreeMap<u32, Scored> = known.into_iter().map(|scored| (scored.chunk, scored)).collect();
+    while let Some(Active { chunk, candidates }) = walk.next(&found.scored) {
+        watch(Progress { done: found.scored.len(), all: population, candidates: candidates.len() });
+        if let Some(scored) = known.remove(&chunk).filter(|scored| has_all(scored, &candidates)) {
+            found.resumed += 1;
+            found.scored.push(scored);
+            continue;
+        }
+        match run.score(chunk, &candidates, stop) {
+            Ok(scored) => {
+                journal.add(&scored)?;
+                found.scored.push(scored);
+            }
+            Err(ending) => {
+                found.reason = if ending.outcome == Outcome::Cancelled {
+                    Reason::Stopped
+                } else {
+                    Reason::Failed(ending)
+                };
+                break;
+            }
+        }
+    }
+    found.standings = walk.standings();
+    if found.scored.len() < population && found.reason == Reason::All {
+        found.reason = Reason::Decided;
+    }
+    Ok(found)
+}
+
+fn has_all(scored: &Scored, candidates: &[u32]) -> bool {
+    candidates.iter().all(|candidate| scored.candidates.contains_key(candidate))
+}
+
+/// The engine with an evaluation.
+struct Run {
+    engine: Box<dyn Engine>,
+    job: Job,
+    turns: Option<PathBuf>,
+}
+
+impl Run {
+    fn new(request: &EvaluateRequest) -> Result<Run, EvaluateError> {
+        let configuration = sides(request).find_map(|side| match &side.source {
+            Source::Model { configuration, .. } => Some(configuration.clone()),
+            Source::Store { .. } => None,
+        });
+        Run::with(
+            &request.engine,
+            configuration.unwrap_or_default(),
+            request.deadlines,
+            request.cache.as_deref(),
+        )
+    }
+
+    fn with(
+        engine: &EngineSpecification,
+        configuration: Configuration,
+        deadlines: Deadlines,
+        cache: Option<&Path>,
+    ) -> Result<Run, EvaluateError> {
+        // The job says how long things may take; what is run is in the evaluation.
+        let job = Job {
+            model: PathBuf::new(),
+            configuration,
+            workload: Workload { name: "evaluate".to_string(), requests: Vec::new() },
+            protocol: Protocol::default(),
+            deadlines,
+            // Several models share the process: none of them alone says how much it may take.
+            memory_limit: None,
+        };
+        Ok(Run { engine: open(engine)?, job, turns: cache.map(turn::file) })
+    }
+
+    fn open(&mut self, evaluation: &Evaluation, stop: &Stop) -> Result<Opened, EvaluateError> {
+        self.engine.open_evaluation(&self.job, evaluation, stop, &mut |_| Control::Continue).map_err(refused)
+    }
+
+    fn score(&mut self, chunk: u32, candidates: &[u32], stop: &Stop) -> Result<Scored, Ending> {
+        // Whoever measures on this machine is not disturbed by it.
+        let Some(_turn) = turn::take(self.turns.as_deref(), stop, &mut || {}) else {
+            return Err(Ending::new(Outcome::Cancelled, "stopped by the user"));
+        };
+        let scores = self.engine.score(&self.job, chunk, candidates, stop, &mut |_| Control::Continue)?;
+        Ok(Scored {
+            chunk: scores.chunk,
+            first: scores.first,
+            pieces: scores.pieces,
+            bytes: scores.bytes,
+            reference: scores.reference,
+            candidates: candidates.iter().copied().zip(scores.candidates).collect(),
+            forward: scores.forward,
+            scoring: scores.scoring,
+            peak_memory: scores.peak_memory,
+        })
+    }
+}
+
+/// A refusal is about what the user named; anything else is about the engine.
+fn refused(ending: Ending) -> EvaluateError {
+    match ending.outcome {
+        Outcome::Rejected => EvaluateError::Refused(ending.cause),
+        _ => EvaluateError::Ended(ending),
+    }
+}
+
+/// Models are compared token by token where they are loaded; a store only says the hash of its tokenizer, if that.
+fn check_tokenizers(request: &EvaluateRequest) -> Result<(), EvaluateError> {
+    let known = || sides(request).filter(|side| !side.identity.tokenizer.is_empty());
+    let stores = known().filter(|side| matches!(side.source, Source::Store { .. }));
+    for store in stores {
+        if let Some(other) = known().find(|side| side.identity.tokenizer != store.identity.tokenizer) {
+            return Err(EvaluateError::Refused(format!(
+                "{} was recorded with another tokenizer than that of {}: record the reference of this model's family",
+                store.identity.name, other.identity.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn sides(request: &EvaluateRequest) -> impl Iterator<Item = &Side> {
+    request.reference.iter().chain(&request.candidates)
+}
+
+fn warnings(request: &EvaluateRequest) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for warning in sides(request).flat_map(|side| side.warnings.iter()) {
+        if !all.contains(warning) {
+            all.push(warning.clone());
+        }
+    }
+    all
+}
+
+fn evaluation(request: &EvaluateRequest) -> Evaluation {
+    Evaluation {
+        reference: request.reference.as_ref().map(|side| side.source.clone()),
+        candidates: request.candidates.iter().map(|side| side.source.clone()).collect(),
+        texts: request.texts.iter().map(|text| text.path.clone()).collect(),
+        windowing: request.windowing.clone(),
+        recording: None,
+    }
+}
+
+fn head(request: &EvaluateRequest, engine: String) -> Result<Head, EvaluateError> {
+    Ok(Head {
+        version: journal::VERSION,
+        reference: request.reference.as_ref().map(|side| side.identity.clone()),
+        candidates: request.candidates.iter().map(|side| side.identity.clone()).collect(),
+        engine,
+        windowing: request.windowing.clone(),
+        texts: request.texts.iter().map(text_identity).collect::<Result<_, _>>()?,
+        seed: request.seed,
+        chunks: request.chunks.clone().map(|chunks| [chunks.start, chunks.end]),
+    })
+}
+
+fn text_identity(text: &Text) -> Result<TextIdentity, EvaluateError> {
+    let bytes = std::fs::read(&text.path).map_err(|source| file("read", &text.path, source))?;
+    Ok(TextIdentity {
+        label: text.label.clone(),
+        sha256: hexadecimal(&Sha256::digest(&bytes)),
+        bytes: bytes.len() as u64,
+    })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn file(what: &'static str, path: &Path, source: io::Error) -> EvaluateError {
+    EvaluateError::File { what, path: path.to_path_buf(), source }
+}
+
+fn check_texts(texts: &[Text], opened: &Opened, windowing: &Windowing) -> Result<(), EvaluateError> {
+    match texts.iter().zip(&opened.texts).find(|(_, size)| size.windows == 0) {
+        Some((text, size)) => Err(EvaluateError::Short {
+            path: text.path.clone(),
+            tokens: size.tokens,
+            needed: windowing.shortest(opened.start),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn chunks(opened: &Opened, asked: Option<Range<u32>>) -> Result<Vec<u32>, EvaluateError> {
+    let all: u32 = opened.texts.iter().map(|text| text.windows).sum();
+    let [first, end] = opened.stored.unwrap_or([0, all]);
+    let asked = asked.unwrap_or(first..end);
+    let range = asked.start.max(first)..asked.end.min(end);
+    if range.is_empty() {
+        return Err(EvaluateError::NoChunks { asked, there: first..end });
+    }
+    Ok(range.collect())
+}

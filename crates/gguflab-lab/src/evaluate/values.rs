@@ -1,0 +1,117 @@
+//! What was found, laid out for the statistics: a vector for each window, in the order of their numbers.
+
+use super::{Evaluated, Scored};
+use gguflab_types::evaluation::TokenScores;
+use std::ops::Range;
+
+/// What one side said; one entry for each window, each with one value for each scored position. What is no number is
+/// NaN, which every statistic leaves out and [`Values::broken`] counts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Values {
+    /// Numbers of the windows.
+    pub chunks: Vec<u32>,
+    /// −ln of the probability of the token that came, in nats.
+    pub nll: Vec<Vec<f64>>,
+    /// Divergence from the reference, in nats; empty windows without a reference.
+    pub divergence: Vec<Vec<f64>>,
+    /// 1 where the likeliest token is the reference's, else 0; empty windows without a reference.
+    pub same_top: Vec<Vec<f64>>,
+    /// What the divergence is at least, in nats, where it is estimated from a sketch; else empty windows.
+    pub lower_bound: Vec<Vec<f64>>,
+    /// Bytes of the text that was scored.
+    pub bytes: Vec<u64>,
+}
+
+/// A vector of vectors as the statistics take it.
+#[must_use]
+pub fn slices(values: &[Vec<f64>]) -> Vec<&[f64]> {
+    values.iter().map(Vec::as_slice).collect()
+}
+
+impl Values {
+    /// Positions without a number.
+    #[must_use]
+    pub fn broken(&self) -> usize {
+        let broken = |values: &[Vec<f64>]| values.iter().flatten().filter(|value| !value.is_finite()).count();
+        broken(&self.nll).max(broken(&self.divergence))
+    }
+
+    fn add(&mut self, scored: &Scored, scores: &TokenScores) {
+        let number = |values: &[Option<f64>]| -> Vec<f64> {
+            values.iter().map(|value| value.unwrap_or(f64::NAN)).collect()
+        };
+        self.chunks.push(scored.chunk);
+        self.nll.push(number(&scores.nll));
+        self.divergence.push(number(&scores.divergence));
+        self.same_top.push(scores.same_top.iter().map(|same| f64::from(u8::from(*same))).collect());
+        self.lower_bound.push(number(&scores.lower_bound));
+        self.bytes.push(scored.bytes);
+    }
+
+    /// Whether divergences are estimates from a sketch, which have a lower bound beside them.
+    #[must_use]
+    pub fn is_sketched(&self) -> bool {
+        self.lower_bound.iter().any(|window| !window.is_empty())
+    }
+
+    /// Only these windows.
+    #[must_use]
+    pub fn within(&self, chunks: &Range<u32>) -> Values {
+        self.keep(&|chunk| chunks.contains(&chunk))
+    }
+
+    /// Only the windows that the other side has too.
+    #[must_use]
+    pub fn shared(&self, other: &Values) -> Values {
+        self.keep(&|chunk| other.chunks.binary_search(&chunk).is_ok())
+    }
+
+    fn keep(&self, wanted: &dyn Fn(u32) -> bool) -> Values {
+        let mut kept = Values::default();
+        for (index, chunk) in self.chunks.iter().enumerate().filter(|(_, chunk)| wanted(**chunk)) {
+            kept.chunks.push(*chunk);
+            kept.nll.push(self.nll[index].clone());
+            kept.divergence.push(self.divergence[index].clone());
+            kept.same_top.push(self.same_top[index].clone());
+            kept.lower_bound.push(self.lower_bound[index].clone());
+            kept.bytes.push(self.bytes[index]);
+        }
+        kept
+    }
+}
+
+impl Evaluated {
+    /// What a candidate said.
+    #[must_use]
+    pub fn candidate(&self, number: usize) -> Values {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        self.side(|scored| scored.candidates.get(&number))
+    }
+
+    /// What the reference said; empty without one.
+    #[must_use]
+    pub fn reference(&self) -> Values {
+        self.side(|scored| scored.reference.as_ref())
+    }
+
+    fn side<'a>(&'a self, of: impl Fn(&'a Scored) -> Option<&'a TokenScores>) -> Values {
+        let mut windows: Vec<(&Scored, &TokenScores)> =
+            self.scored.iter().filter_map(|scored| Some((scored, of(scored)?))).collect();
+        windows.sort_by_key(|(scored, _)| scored.chunk);
+        let mut values = Values::default();
+        windows.into_iter().for_each(|(scored, scores)| values.add(scored, scores));
+        values
+    }
+
+    /// The windows of each text, by their numbers.
+    #[must_use]
+    pub fn windows_of_texts(&self) -> Vec<Range<u32>> {
+        let mut from = 0;
+        let mut range = |windows: u32| {
+            let range = from..from + windows;
+            from += windows;
+            range
+        };
+        self.opened.texts.iter().map(|text| range(text.windows)).collect()
+    }
+}

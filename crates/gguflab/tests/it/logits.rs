@@ -1,0 +1,212 @@
+//! Stores of logits through the command line, and the files that are shared with the real llama-perplexity.
+
+use crate::evaluate::{cells, document, number, text};
+use crate::processes::signal;
+use crate::support::{Ended, Place, finish, given};
+use gguflab_report::Cell;
+use rustix::process::Signal;
+use std::path::PathBuf;
+use std::process::Command;
+
+const TEXT: &str = "--text text.txt --context 64 --chunks 0..12 --set threads=1";
+
+fn place() -> Place {
+    let place = Place::with_model();
+    place.write("text.txt", text());
+    place
+}
+
+fn divergence(ended: &Ended) -> f64 {
+    number(cells(&document(ended), "Distance", "KL divergence")[0])
+}
+
+#[test]
+fn an_engine_is_compared_with_what_was_recorded() {
+    let place = place();
+    place.check(&format!("logits record tiny.gguf {TEXT} -o s.parquet --head 256 --tail 256"), 0, "is whole");
+    place.check(&format!("logits record tiny.gguf {TEXT} -o s.kld --form llama"), 0, "is whole");
+    place.check("logits show s.parquet", 0, "256 likeliest and 256 drawn");
+    place.check("logits show s.kld", 0, "whole rows");
+    let other = "'tiny.gguf cache-type-k=q4_0'";
+    let run = |words: &str| {
+        let words: Vec<String> = gguflab_lab::pasted::split(words).unwrap();
+        let mut command = place.with_arguments(&words);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let ended = finish(command.spawn().unwrap());
+        assert!(ended.status.success(), "{words:?} {ended}");
+        ended
+    };
+    let exact = divergence(&run(&format!("evaluate {other} --reference tiny.gguf {TEXT} --json -q")));
+    assert!(exact > 0.0);
+    let sketch = divergence(&run(&format!("evaluate {other} --reference s.parquet --json -q")));
+    assert!((sketch / exact - 1.0).abs() < 0.1, "{sketch} beside {exact}");
+    let encoded = divergence(&run(&format!("evaluate {other} --reference s.kld --json -q")));
+    assert!((encoded / exact - 1.0).abs() < 0.1, "{encoded} beside {exact}");
+    // The text may be given all the same, and then it has to be the one that was recorded.
+    let again = divergence(&run(&format!("evaluate {other} --reference s.parquet {TEXT} --json -q")));
+    assert_eq!(again, sketch);
+    let itself = run("evaluate tiny.gguf --reference s.parquet --json -q");
+    assert!(divergence(&itself).abs() < 1e-6, "{itself}");
+    let stores = run("evaluate s.kld --reference s.kld --json -q");
+    assert!(divergence(&stores).abs() < 1e-6, "{stores}");
+    let bound = run("evaluate s.parquet --reference s.parquet -q");
+    assert!(bound.has("two sketches tell only what a divergence is at least"), "{bound}");
+    assert!(!itself.has("two sketches"), "{itself}");
+}
+
+#[test]
+fn an_engine_refuses_stores_of_something_else() {
+    let place = place();
+    place.check(&format!("logits record tiny.gguf {TEXT} -o s.parquet"), 0, "is whole");
+    place.write("other.txt", text().replace("model", "madel"));
+    let model = gguflab_format::TinyModel {
+        vocabulary: 600,
+        ..gguflab_format::TinyModel::new(gguflab_format::TinyArchitecture::Llama)
+    };
+    gguflab_format::write_tiny(&place.path("wider.gguf"), &model).unwrap();
+    std::fs::write(place.path("cut.parquet"), &std::fs::read(place.path("s.parquet")).unwrap()[..5000])
+        .unwrap();
+    let cases = [
+        (
+            "evaluate tiny.gguf --reference s.parquet --text other.txt --context 64 --chunks 0..12",
+            3,
+            "something else",
+        ),
+        ("evaluate tiny.gguf --reference s.parquet --context 32", 2, "was recorded with"),
+        ("evaluate wider.gguf --reference s.parquet", 3, "recorded with another tokenizer"),
+        ("evaluate tiny.gguf --reference cut.parquet", 3, "cut.parquet"),
+        ("evaluate tiny.gguf", 2, "--text"),
+        ("logits record s.parquet --text text.txt -o t.parquet", 3, "from a model"),
+        ("logits record tiny.gguf --text text.txt -o t.parquet --form guess", 2, "sketch and llama"),
+        ("logits record tiny.gguf --text text.txt -o none/t.parquet", 3, "none/t.parquet"),
+    ];
+    for (line, code, words) in cases {
+        place.check(line, code, words);
+    }
+}
+
+#[test]
+fn an_engine_that_was_killed_goes_on_recording_to_the_same_store() {
+    let place = place();
+    let line = "logits record tiny.gguf --text text.txt --context 64 --set threads=1 --tail 16 -q -o";
+    place.check(&format!("{line} whole.parquet"), 0, "is whole");
+    let child = place.start(&format!("{line} killed.parquet"));
+    let size = || std::fs::metadata(place.path("killed.parquet.partial")).map_or(0, |facts| facts.len());
+    let started = std::time::Instant::now();
+    while size() < 100_000 {
+        assert!(started.elapsed().as_secs() < 60, "nothing is recorded");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    signal(child.id(), Signal::KILL);
+    finish(child);
+    assert!(!place.path("killed.parquet").exists());
+    place.check(&format!("{line} killed.parquet"), 0, "is whole");
+    let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
+    assert!(bytes("whole.parquet") == bytes("killed.parquet"), "the stores differ");
+    assert!(!place.path("killed.parquet.partial").exists(), "its space is free again");
+}
+
+/// What follows a label in the output of llama-perplexity.
+fn printed(output: &str, label: &str) -> f64 {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<&str>>().join(" ");
+    let split = output.lines().filter_map(|line| line.rsplit_once(':'));
+    let found = split.map(|(name, rest)| (words(name), rest)).find(|(name, _)| name == label);
+    let (_, rest) = found.unwrap_or_else(|| panic!("no {label} in {output}"));
+    let number = rest.split_whitespace().next().unwrap();
+    number.trim_end_matches('%').parse().unwrap()
+}
+
+struct Peer {
+    program: PathBuf,
+    threads: &'static str,
+}
+
+impl Peer {
+    fn run(&self, place: &Place, arguments: &[&str]) -> String {
+        let mut command = Command::new(&self.program);
+        command.current_dir(place.folder()).args(arguments).args([
+            "--no-escape",
+            "-c",
+            "256",
+            "-t",
+            self.threads,
+        ]);
+        let output = command.output().unwrap();
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        said
+    }
+}
+
+/// Lines of llama-perplexity that are held against ours, and half a digit of what it prints.
+const FIGURES: [(&str, f64); 17] = [
+    ("Mean PPL(Q)", 1.01e-6),
+    ("Mean PPL(base)", 1.01e-6),
+    ("Cor(ln(PPL(Q)), ln(PPL(base)))", 0.0051),
+    ("Mean ln(PPL(Q)/PPL(base))", 1.01e-6),
+    ("Mean PPL(Q)/PPL(base)", 1.01e-6),
+    ("Mean PPL(Q)-PPL(base)", 1.01e-6),
+    ("Mean KLD", 1.01e-6),
+    ("Maximum KLD", 1.01e-6),
+    ("99.9% KLD", 1.01e-6),
+    ("99.0% KLD", 1.01e-6),
+    ("90.0% KLD", 1.01e-6),
+    ("Median KLD", 1.01e-6),
+    ("10.0% KLD", 1.01e-6),
+    ("Minimum KLD", 1.01e-6),
+    ("Mean Δp", 0.00101),
+    ("RMS Δp", 0.00101),
+    ("Same top p", 0.00101),
+];
+
+#[test]
+fn the_real_llama_perplexity_and_we_read_each_others_files() {
+    let (Some(program), Some(quantise), Some(model)) =
+        (given("GGUFLAB_LLAMA_PERPLEXITY"), given("GGUFLAB_LLAMA_QUANTIZE"), given("GGUFLAB_TEST_MODEL"))
+    else {
+        return;
+    };
+    let place = Place::new();
+    place.write("text.txt", text());
+    let made = Command::new(quantise)
+        .args(["--allow-requantize"])
+        .arg(&model)
+        .arg(place.path("other.gguf"))
+        .arg("Q8_0")
+        .output();
+    assert!(made.unwrap().status.success());
+    let peer = Peer { program, threads: "2" };
+    let model = model.display().to_string();
+    // Its file, written from the model; the other form is scored by both.
+    peer.run(&place, &["-m", &model, "-f", "text.txt", "--chunks", "4", "--kl-divergence-base", "its.kld"]);
+    let its = peer.run(&place, &["-m", "other.gguf", "--kl-divergence-base", "its.kld", "--kl-divergence"]);
+    let ours =
+        place.check("evaluate other.gguf --reference its.kld --set threads=2 --json -q", 0, "PPL(base)");
+    let found = document(&ours);
+    let table =
+        found.tables().find(|table| table.columns.first().is_some_and(|column| column.name == "figure"));
+    let table = table.unwrap();
+    for (label, close) in FIGURES {
+        let is_it = |row: &usize| matches!(table.cell(*row, 0), Cell::Text { text } if text == label);
+        let row = (0..table.rows.len()).find(is_it).unwrap_or_else(|| panic!("no {label}"));
+        let (value, unit) = table.cell(row, 1).quantity().unwrap();
+        let ours = if unit == gguflab_types::Unit::Fraction { 100.0 * value } else { value };
+        let theirs = printed(&its, label);
+        assert!((ours - theirs).abs() <= close, "{label}: it prints {theirs}, ours is {ours}");
+    }
+    // Ours, read by it.
+    let record = format!(
+        "logits record {model} --text text.txt --context 256 --chunks 0..4 --form llama --set threads=2 -o ours.kld"
+    );
+    place.check(&record, 0, "is whole");
+    let again =
+        peer.run(&place, &["-m", "other.gguf", "--kl-divergence-base", "ours.kld", "--kl-divergence"]);
+    for (label, _) in FIGURES {
+        let (one, other) = (printed(&its, label), printed(&again, label));
+        assert!(
+            (one - other).abs() < 1e-4 * one.abs().max(1.0),
+            "{label}: {one} from its file, {other} from ours"
+        );
+    }
+}
