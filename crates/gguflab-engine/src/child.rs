@@ -16,8 +16,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Longest line that is taken over; the rest of a longer one is dropped.
+/// Longest line that is taken over; the rest of a longer one is dropped. On standard output come messages, of which the
+/// scores of a long window are the longest: some 50 bytes for each token and candidate.
 const LINE_LIMIT: u64 = 1 << 20;
+const OUTPUT_LINE_LIMIT: u64 = 1 << 28;
 /// Lines that may wait before the child is held up.
 const QUEUE: usize = 4096;
 /// How long to wait until what was killed has let go of its pipes; only what left its group, or a queue that nobody
@@ -181,13 +183,14 @@ fn read_lines(
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
         let mut line = Vec::new();
+        let limit = if stream == Stream::Output { OUTPUT_LINE_LIMIT } else { LINE_LIMIT };
         loop {
             line.clear();
-            match reader.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line) {
+            match reader.by_ref().take(limit).read_until(b'\n', &mut line) {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
-            if line.last() != Some(&b'\n') && line.len() as u64 == LINE_LIMIT {
+            if line.last() != Some(&b'\n') && line.len() as u64 == limit {
                 skip_line(&mut reader);
             }
             let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_string();

@@ -5,12 +5,16 @@
 //! Windows are scored in a seeded random order, so that those that were scored are a sample of all, and each is written
 //! to a journal when it is done: a run that was killed goes on where it stopped, and comes to the same numbers.
 
+#[cfg(feature = "hdf5")]
+mod comparison;
 mod journal;
 mod order;
 mod record;
 mod side;
 mod values;
 
+#[cfg(feature = "hdf5")]
+pub use comparison::comparison;
 pub use order::{Active, Judged, Rule};
 pub(crate) use order::{rules, sequence};
 pub use record::{RecordRequest, Recorded, record};
@@ -21,7 +25,7 @@ use crate::turn;
 use gguflab_engine::{Control, Engine, EngineError, EngineSpecification, Stop, open};
 use gguflab_stats::elimination::Standing;
 use gguflab_types::evaluation::{Evaluation, Opened, Source, TokenScores, Windowing};
-use gguflab_types::{Configuration, Deadlines, Ending, Job, Outcome, Protocol, Workload};
+use gguflab_types::{Configuration, Deadlines, Ending, EngineIdentity, Job, Outcome, Protocol, Workload};
 use journal::Journal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -111,8 +115,8 @@ pub struct Scored {
     pub first: u32,
     /// The text of each of its tokens.
     pub pieces: Vec<String>,
-    /// Bytes of text whose tokens were scored.
-    pub bytes: u64,
+    /// Bytes of text of the token that came after each scored position.
+    pub bytes: Vec<u32>,
     /// The reference's.
     pub reference: Option<TokenScores>,
     /// Each candidate's that was still in it, by its number.
@@ -193,6 +197,12 @@ pub enum EvaluateError {
         /// What is wrong.
         problem: String,
     },
+    /// Another process evaluates the same.
+    #[error("{} is written by another process that evaluates the same: wait for it", path.display())]
+    Busy {
+        /// The journal.
+        path: PathBuf,
+    },
     /// A text is shorter than a window.
     #[error(
         "{} has {tokens} tokens and a window needs {needed}: take a longer text, or a smaller --context",
@@ -239,7 +249,7 @@ pub fn evaluate(
 ) -> Result<Evaluated, EvaluateError> {
     check_tokenizers(request)?;
     let mut run = Run::new(request)?;
-    let head = head(request, run.engine.identity().build.clone())?;
+    let head = head(request, called(run.engine.identity()))?;
     let (mut journal, known) = Journal::open(request.journals.as_deref(), &head, request.anew)?;
     let opened = run.open(&evaluation(request), stop)?;
     check_texts(&request.texts, &opened, &request.windowing)?;
@@ -414,6 +424,20 @@ fn head(request: &EvaluateRequest, engine: String) -> Result<Head, EvaluateError
         seed: request.seed,
         chunks: request.chunks.clone().map(|chunks| [chunks.start, chunks.end]),
     })
+}
+
+/// The engine with all that it is started with.
+fn called(engine: &EngineIdentity) -> String {
+    let environment = engine.environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let further: Vec<String> = environment
+        .chain(engine.wrapper.iter().cloned())
+        .chain(engine.library_paths.iter().cloned())
+        .collect();
+    if further.is_empty() {
+        engine.build.clone()
+    } else {
+        format!("{} ({})", engine.build, further.join(" "))
+    }
 }
 
 fn text_identity(text: &Text) -> Result<TextIdentity, EvaluateError> {

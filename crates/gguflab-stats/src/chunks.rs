@@ -256,15 +256,12 @@ pub fn values(of: &[Option<f64>]) -> Vec<f64> {
     of.iter().map(|value| value.unwrap_or(f64::NAN)).collect()
 }
 
-/// 1 where the likeliest token is the reference's and 0 where it is not; the mean is the share of agreement. A token without a
-/// divergence has no such value either.
+/// 1 where the likeliest token is the reference's and 0 where it is not; the mean is the share of agreement. Where either
+/// side's logits were no numbers there is no such value.
 #[must_use]
 pub fn agreements(scores: &TokenScores) -> Vec<f64> {
-    let agreement = |(same, divergence): (&bool, &Option<f64>)| match divergence {
-        Some(_) => f64::from(u8::from(*same)),
-        None => f64::NAN,
-    };
-    scores.same_top.iter().zip(&scores.divergence).map(agreement).collect()
+    let agreement = |same: &Option<bool>| same.map_or(f64::NAN, |same| f64::from(u8::from(same)));
+    scores.same_top.iter().map(agreement).collect()
 }
 
 /// What each chunk adds to the mean over all tokens; a chunk without values has no size.

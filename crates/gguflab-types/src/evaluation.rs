@@ -136,8 +136,9 @@ pub struct TokenScores {
     pub nll: Vec<Option<f64>>,
     /// KL(reference ‖ this) in nats; `None` where either side's logits are no numbers, empty without a reference.
     pub divergence: Vec<Option<f64>>,
-    /// Whether the likeliest token is the reference's; empty without a reference.
-    pub same_top: Vec<bool>,
+    /// Whether the likeliest token is the reference's; `None` where either side's logits are no numbers, empty without a
+    /// reference.
+    pub same_top: Vec<Option<bool>>,
     /// What the divergence is at least, in nats, where it is estimated from a sketch; else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lower_bound: Vec<Option<f64>>,
@@ -252,8 +253,8 @@ pub struct WindowScores {
     pub first: u32,
     /// The text of each of its tokens; a character that is cut between tokens is a replacement character.
     pub pieces: Vec<String>,
-    /// Bytes of text whose tokens were scored.
-    pub bytes: u64,
+    /// Bytes of text of the token that came after each scored position.
+    pub bytes: Vec<u32>,
     /// The reference's, where it was run or stored.
     pub reference: Option<TokenScores>,
     /// Of each candidate that was asked for, in the order asked.

@@ -13,7 +13,7 @@ use crate::channel::Output;
 use crate::serve::{Commands, failed, wait};
 use gguflab_native::{Backend, Model, ModelSettings, NativeError, usage};
 use gguflab_types::Configuration;
-use gguflab_types::evaluation::{Evaluation, Opened, Source, TokenScores, Window, WindowScores};
+use gguflab_types::evaluation::{Evaluation, Opened, Source, TokenScores, Window, WindowScores, Windowing};
 use gguflab_types::event::Phase;
 use gguflab_types::message::{Command, Message, Order};
 use record::Record;
@@ -177,6 +177,7 @@ struct Session<'model> {
     /// The model whose tokenizer made the tokens; `None` when no model runs.
     tokenizer: Option<&'model Model>,
     vocabulary: u32,
+    windowing: Windowing,
     texts: Texts,
     shape: Shape,
     record: Option<Record>,
@@ -189,7 +190,8 @@ impl<'model> Session<'model> {
         threads: u32,
         told: &Told<'_>,
     ) -> Result<Session<'model>, NativeError> {
-        told.phase(Phase::Context);
+        // Texts and stores can be long, and are read in this phase.
+        told.phase(Phase::Load);
         let tokenizer = models.loaded.first();
         let stored = stored_vocabulary(evaluation)?;
         let vocabulary = tokenizer.map(Model::vocabulary_size).or(stored);
@@ -203,9 +205,12 @@ impl<'model> Session<'model> {
             Some(head) => Texts::of_store(head, tokenizer.and_then(Model::start_token)),
             None => Texts::read(tokenizer.ok_or_else(|| rejected("no model to cut the text"))?, evaluation)?,
         };
-        let record = evaluation.recording.as_ref();
+        // Whoever asked says that the text is too short.
+        let record = evaluation.recording.as_ref().filter(|_| texts.count() > 0);
         let record = record.map(|order| Record::begin(order, evaluation, &texts, vocabulary)).transpose()?;
-        let session = Session { reference, candidates, tokenizer, vocabulary, texts, shape, record };
+        let windowing = evaluation.windowing.clone();
+        let session =
+            Session { reference, candidates, tokenizer, vocabulary, windowing, texts, shape, record };
         session.check_stores()?;
         Ok(session)
     }
@@ -213,6 +218,12 @@ impl<'model> Session<'model> {
     /// The tokens of a store are those of its text, whatever its name says.
     fn check_stores(&self) -> Result<(), NativeError> {
         for head in self.reference.iter().chain(&self.candidates).filter_map(Side::head) {
+            if head.windowing != self.windowing {
+                let (rule, context) = (head.windowing.rule.name(), head.windowing.context);
+                return Err(rejected(&format!(
+                    "a store was recorded with --protocol {rule} --context {context}, and something else is asked for"
+                )));
+            }
             if head.vocabulary != self.vocabulary {
                 let (stored, wanted) = (head.vocabulary, self.vocabulary);
                 return Err(rejected(&format!(
@@ -230,11 +241,17 @@ impl<'model> Session<'model> {
     }
 
     fn opened(&self) -> Opened {
+        let sides = || self.reference.iter().chain(&self.candidates);
+        let all = self.texts.count();
+        // Windows that every store has, and the text too.
+        let stored = sides().filter_map(Side::stored);
+        let stored = stored.reduce(|one, other| [one[0].max(other[0]), one[1].min(other[1])]);
+        let start = self.tokenizer.and_then(Model::start_token);
         Opened {
             vocabulary: self.vocabulary,
-            start: self.tokenizer.and_then(Model::start_token),
+            start: start.or_else(|| sides().filter_map(Side::head).find_map(|head| head.start_token)),
             texts: self.texts.sizes(),
-            stored: self.reference.as_ref().and_then(Side::stored),
+            stored: stored.map(|[start, end]| [start, end.min(all)]),
             recorded: self.record.as_ref().map(Record::done).unwrap_or_default(),
         }
     }
@@ -280,7 +297,7 @@ impl<'model> Session<'model> {
         WindowScores {
             chunk,
             first: window.first,
-            bytes: targets.iter().map(|piece| piece.len() as u64).sum(),
+            bytes: targets.iter().map(|piece| piece.len() as u32).collect(),
             pieces: pieces.iter().map(|piece| String::from_utf8_lossy(piece).into_owned()).collect(),
             ..WindowScores::default()
         }

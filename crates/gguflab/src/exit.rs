@@ -151,8 +151,9 @@ fn of_gate(error: &GateError) -> u8 {
 fn of_evaluation(error: &EvaluateError) -> u8 {
     match error {
         EvaluateError::NoChunks { .. } => USAGE,
+        EvaluateError::Ended(ending) if ending.outcome == gguflab_types::Outcome::Cancelled => STOPPED,
         EvaluateError::Ended(_) => FAILED,
-        EvaluateError::Journal { .. } => STORE,
+        EvaluateError::Journal { .. } | EvaluateError::Busy { .. } => STORE,
         EvaluateError::Engine(error) => of_engine(error),
         EvaluateError::File { .. }
         | EvaluateError::Short { .. }

@@ -18,10 +18,7 @@ pub(crate) fn default_baselines() -> Result<PathBuf> {
 
 /// Folder of the journals of evaluations; `None` when there is no home folder.
 pub(crate) fn evaluations() -> Option<PathBuf> {
-    match std::env::var_os("GGUFLAB_EVALUATIONS") {
-        Some(folder) => Some(PathBuf::from(folder)),
-        None => data("").ok().map(|folder| folder.join("evaluations")),
-    }
+    data("").ok().map(|folder| folder.join("evaluations"))
 }
 
 fn data(otherwise: &str) -> Result<PathBuf> {

@@ -3,7 +3,7 @@
 
 use super::{EvaluateError, Head, Scored, file, hexadecimal};
 use sha2::{Digest, Sha256};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -28,11 +28,20 @@ impl Journal {
         std::fs::create_dir_all(folder).map_err(|source| file("make the folder", folder, source))?;
         let first = line(head);
         let path = folder.join(name(&first));
+        let failed = |source| file("write", &path, source);
+        let mut opened = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        // The system takes the lock back when the process dies.
+        if let Err(TryLockError::WouldBlock) = opened.try_lock() {
+            return Err(EvaluateError::Busy { path });
+        }
         let known = if anew { None } else { read(&path, &first)? };
         let (length, scored) = known.unwrap_or_default();
-        let failed = |source| file("write", &path, source);
-        let mut opened =
-            OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
         opened.set_len(length).map_err(failed)?;
         opened.seek(SeekFrom::End(0)).map_err(failed)?;
         if length == 0 {
@@ -69,21 +78,72 @@ fn read(path: &Path, head: &str) -> Result<Option<(u64, Vec<Scored>)>, EvaluateE
     let damaged = |problem: String| EvaluateError::Journal { path: path.to_path_buf(), problem };
     let (mut length, mut scored) = (0, Vec::new());
     let mut reader = BufReader::new(opened);
-    let mut text = String::new();
+    let mut line = Vec::new();
     loop {
-        text.clear();
-        let bytes = reader.read_line(&mut text).map_err(failed)?;
-        if !text.ends_with('\n') {
+        line.clear();
+        let bytes = reader.read_until(b'\n', &mut line).map_err(failed)?;
+        if !line.ends_with(b"\n") {
             // Nothing more, or a line that was never finished.
             return Ok((length > 0).then_some((length, scored)));
         }
-        if length == 0 && text != head {
+        if length == 0 && line != head.as_bytes() {
             return Err(damaged("it is the journal of another evaluation".to_string()));
         }
         if length > 0 {
-            let window = serde_json::from_str(&text);
+            let window = serde_json::from_slice(&line);
             scored.push(window.map_err(|error| damaged(format!("line {}: {error}", scored.len() + 2)))?);
         }
         length += bytes as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gguflab_types::evaluation::{WindowRule, Windowing};
+
+    fn head(seed: u64) -> Head {
+        Head {
+            version: VERSION,
+            reference: None,
+            candidates: Vec::new(),
+            engine: String::new(),
+            windowing: Windowing { rule: WindowRule::EveryPosition, context: 64 },
+            texts: Vec::new(),
+            seed,
+            chunks: None,
+        }
+    }
+
+    fn scored(chunk: u32) -> Scored {
+        Scored { chunk, pieces: vec!["größer".to_string()], ..Scored::default() }
+    }
+
+    #[test]
+    fn what_was_cut_anywhere_is_dropped_and_the_rest_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, known) = Journal::open(Some(folder.path()), &head(1), false).unwrap();
+        assert!(known.is_empty());
+        (0..3).for_each(|chunk| journal.add(&scored(chunk)).unwrap());
+        assert!(
+            matches!(Journal::open(Some(folder.path()), &head(1), false), Err(EvaluateError::Busy { .. })),
+            "one process at a time"
+        );
+        drop(journal);
+        let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        let whole = std::fs::read(&path).unwrap();
+        let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+        for cut in last..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let (mut journal, known) = Journal::open(Some(folder.path()), &head(1), false).unwrap();
+            assert_eq!(known, [scored(0), scored(1)], "cut at {cut}");
+            journal.add(&scored(2)).unwrap();
+            drop(journal);
+            assert!(std::fs::read(&path).unwrap() == whole, "cut at {cut}");
+        }
+        let (_, other) = Journal::open(Some(folder.path()), &head(2), false).unwrap();
+        assert!(other.is_empty(), "another evaluation has another journal");
+        let (_, anew) = Journal::open(Some(folder.path()), &head(1), true).unwrap();
+        assert!(anew.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! Records what a reference says of a text, to be compared with later.
 
-use super::{EvaluateError, Progress, Run, Side, Text, check_texts, refused, text_identity};
+use super::{EvaluateError, Progress, Run, Side, SideIdentity, Text, check_texts, refused, text_identity};
 use gguflab_engine::{Control, EngineSpecification, Stop};
 use gguflab_types::evaluation::{Evaluation, Opened, RecordingOrder, Source, StoreForm, Windowing};
 use gguflab_types::{Deadlines, Ending, Outcome};
@@ -110,7 +110,7 @@ fn evaluation(request: &RecordRequest) -> Result<Evaluation, EvaluateError> {
     let order = RecordingOrder {
         path: request.path.clone(),
         form: request.form,
-        model: [identity.file.clone(), identity.fingerprint.clone()],
+        model: [identity.file.clone(), with_settings(identity)],
         tokenizer: identity.tokenizer.clone(),
         text: hash(&request.texts)?,
         seed: request.seed,
@@ -123,6 +123,14 @@ fn evaluation(request: &RecordRequest) -> Result<Evaluation, EvaluateError> {
         windowing: request.windowing.clone(),
         recording: Some(order),
     })
+}
+
+/// A model with other settings says something else: it is not the same reference.
+fn with_settings(identity: &SideIdentity) -> String {
+    match identity.settings.as_str() {
+        "" | "default" => identity.fingerprint.clone(),
+        settings => format!("{} with {settings}", identity.fingerprint),
+    }
 }
 
 /// Hash of all texts: that of a single one, else that of all hashes.

@@ -6,8 +6,9 @@ use gguflab_data::logits::{LogitStore, StoreHead};
 use gguflab_types::Configuration;
 use gguflab_types::evaluation::{Source, Windowing};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// One side.
@@ -41,17 +42,20 @@ pub struct SideIdentity {
     pub bytes: u64,
     /// Its settings, as one line.
     pub settings: String,
+    /// Hash of the file of a store; empty for a model, which its fingerprint tells.
+    pub content: String,
     /// Whether it is a store that keeps only a part of each row.
     pub is_sketch: bool,
 }
 
 impl Side {
-    /// A model with settings; what of them is allowed is checked here.
+    /// A model with settings, of which `own` are the words that tell it from other sides; what is allowed is checked here.
     ///
     /// # Errors
     /// When the model cannot be read or the engine not be started; and why the settings cannot be, in words.
     pub fn of_model(
         parts: &Parts<'_>,
+        own: &[String],
         configuration: &Configuration,
     ) -> Result<Result<Side, String>, LaboratoryError> {
         let laboratory = Laboratory::prepare(parts)?;
@@ -61,13 +65,14 @@ impl Side {
         };
         let model = &laboratory.subject.model;
         let identity = SideIdentity {
-            name: called(&model.file, &configuration),
+            name: called(&model.file, own),
             file: model.file.clone(),
             fingerprint: model.fingerprint.clone(),
             tokenizer: model.tokenizer.clone(),
             quantisation: model.quantisation.clone(),
             bytes: model.bytes,
             settings: configuration.to_string(),
+            content: String::new(),
             is_sketch: false,
         };
         let source = Source::Model {
@@ -96,6 +101,7 @@ impl Side {
             quantisation: kept(head),
             bytes,
             settings: String::new(),
+            content: hash(path).map_err(|source| super::file("read", path, source))?,
             is_sketch: head.sketch.is_some(),
         };
         let windowing = Some(head.windowing.clone());
@@ -115,11 +121,22 @@ impl Side {
 /// How stores begin: Parquet, llama-perplexity's file, HDF5.
 const STORES: [&[u8; 4]; 3] = [b"PAR1", b"_log", b"\x89HDF"];
 
-/// The file without its ending, and what is set.
-fn called(file: &str, configuration: &Configuration) -> String {
+/// The file without its ending, and what is set for it alone.
+fn called(file: &str, own: &[String]) -> String {
     let stem = file.strip_suffix(".gguf").unwrap_or(file);
-    let settings = configuration.to_string();
-    if configuration.settings().next().is_none() { stem.to_string() } else { format!("{stem} {settings}") }
+    std::iter::once(stem).chain(own.iter().map(String::as_str)).collect::<Vec<&str>>().join(" ")
+}
+
+/// Of the whole file: stores of another text may be as long.
+fn hash(path: &Path) -> io::Result<String> {
+    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(super::hexadecimal(&hash.finalize())),
+            bytes => hash.update(&buffer[..bytes]),
+        }
+    }
 }
 
 fn kept(head: &StoreHead) -> String {

@@ -1,6 +1,7 @@
 //! What was found, laid out for the statistics: a vector for each window, in the order of their numbers.
 
 use super::{Evaluated, Scored};
+use gguflab_stats::agreements;
 use gguflab_types::evaluation::TokenScores;
 use std::ops::Range;
 
@@ -18,7 +19,7 @@ pub struct Values {
     pub same_top: Vec<Vec<f64>>,
     /// What the divergence is at least, in nats, where it is estimated from a sketch; else empty windows.
     pub lower_bound: Vec<Vec<f64>>,
-    /// Bytes of the text that was scored.
+    /// Bytes of the text whose tokens have a number.
     pub bytes: Vec<u64>,
 }
 
@@ -43,9 +44,11 @@ impl Values {
         self.chunks.push(scored.chunk);
         self.nll.push(number(&scores.nll));
         self.divergence.push(number(&scores.divergence));
-        self.same_top.push(scores.same_top.iter().map(|same| f64::from(u8::from(*same))).collect());
+        self.same_top.push(agreements(scores));
         self.lower_bound.push(number(&scores.lower_bound));
-        self.bytes.push(scored.bytes);
+        // Of what has no number the bytes do not count either.
+        let known = scores.nll.iter().zip(&scored.bytes).filter(|(nll, _)| nll.is_some());
+        self.bytes.push(known.map(|(_, bytes)| u64::from(*bytes)).sum());
     }
 
     /// Whether divergences are estimates from a sketch, which have a lower bound beside them.

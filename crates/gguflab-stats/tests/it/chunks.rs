@@ -97,7 +97,7 @@ fn a_token_that_was_not_scored_counts_nowhere() {
     let scores = TokenScores {
         nll: vec![Some(1.0), None, Some(2.0)],
         divergence: vec![Some(0.5), None, Some(0.1)],
-        same_top: vec![true, true, false],
+        same_top: vec![Some(true), None, Some(false)],
         ..TokenScores::default()
     };
     let (nll, agreement) = (values(&scores.nll), agreements(&scores));

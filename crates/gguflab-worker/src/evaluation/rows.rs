@@ -76,21 +76,28 @@ pub(super) fn compared(
 struct Found {
     nll: Option<f64>,
     divergence: Option<f64>,
-    same_top: bool,
+    same_top: Option<bool>,
     /// What the divergence is at least, where it is only estimated.
     lower_bound: Option<Option<f64>>,
 }
 
 fn pair(reference: Logits<'_>, candidate: &[f32], index: usize, token: u32) -> Found {
     let pair = score::pair(reference.row(index), candidate, token);
-    Found { nll: pair.candidate.nll, divergence: pair.divergence, same_top: pair.same_top, lower_bound: None }
+    let sound = pair.reference.top.is_some() && pair.candidate.top.is_some();
+    Found {
+        nll: pair.candidate.nll,
+        divergence: pair.divergence,
+        same_top: sound.then_some(pair.same_top),
+        lower_bound: None,
+    }
 }
 
 fn sketched(reference: &[SketchRow], candidate: &[f32], index: usize, token: u32) -> Found {
     let Some(row) = reference.get(index) else { return Found::default() };
-    let SketchScore { candidate: Single { nll, .. }, estimate, lower_bound, same_top, .. } =
+    let SketchScore { candidate: Single { nll, top, .. }, estimate, lower_bound, same_top, .. } =
         sketch::score(row, candidate, token);
-    Found { nll, divergence: estimate, same_top, lower_bound: Some(lower_bound) }
+    let sound = top.is_some() && !row.head.is_empty();
+    Found { nll, divergence: estimate, same_top: sound.then_some(same_top), lower_bound: Some(lower_bound) }
 }
 
 fn encoded(reference: &[Option<Encoded>], candidate: &[f32], index: usize, token: u32) -> Found {
@@ -99,7 +106,7 @@ fn encoded(reference: &[Option<Encoded>], candidate: &[f32], index: usize, token
         Some(score) => Found {
             nll: Some(f64::from(score.nll)),
             divergence: Some(score.divergence),
-            same_top: score.same_top,
+            same_top: Some(score.same_top),
             lower_bound: None,
         },
         None => Found::default(),
@@ -110,11 +117,15 @@ fn bounded(reference: &[SketchRow], candidate: &[SketchRow], index: usize) -> Fo
     let (Some(one), Some(other)) = (reference.get(index), candidate.get(index)) else {
         return Found::default();
     };
+    // Rows that were no numbers are kept without tokens.
+    if one.head.is_empty() || other.head.is_empty() {
+        return Found { lower_bound: Some(None), ..Found::default() };
+    }
     let bound = sketch::lower_bound(one, other);
     Found {
         nll: Some(other.nll).filter(|nll| nll.is_finite()),
         divergence: bound,
-        same_top: one.head.first() == other.head.first(),
+        same_top: Some(one.head.first() == other.head.first()),
         lower_bound: Some(bound),
     }
 }

@@ -36,6 +36,9 @@ pub(crate) struct Evaluate {
     /// Write the result to this file too; the format follows from its ending (.html, .md, .csv, .json)
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Write the divergences of a single candidate into this file, as llama-gguf-optimize does (feature hdf5)
+    #[arg(long, value_name = "FILE", requires = "reference")]
+    pub(crate) comparison: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) text: TextArguments,
     #[command(flatten)]
@@ -53,13 +56,13 @@ pub(crate) struct TextArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) text: Vec<String>,
     /// Part of the dataset that --text names, such as 'test[:1024]'
-    #[arg(long, value_name = "SPLIT")]
+    #[arg(long, value_name = "SPLIT", requires = "text")]
     pub(crate) split: Option<String>,
     /// Where the text is in its records, such as content [default: text, else the first that looks like one]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", requires = "text")]
     pub(crate) field: Option<String>,
     /// Where the language is in its records: each language is scored apart
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", requires = "text")]
     pub(crate) language_field: Option<String>,
     /// How it is scored: llama-perplexity reproduces that tool's numbers; every-position scores every token
     /// [default: llama-perplexity, or as the reference was recorded]

@@ -8,12 +8,12 @@ use anyhow::Result;
 use gguflab_lab::active::Active;
 use gguflab_lab::bench::{BenchRequest, BenchWatcher, Record, bench as measure};
 use gguflab_lab::card::Card;
-use gguflab_lab::evaluate::Evaluated;
+use gguflab_lab::evaluate::{Evaluated, Reason};
 use gguflab_lab::profile::Profile;
 use gguflab_lab::{EngineSpecification, Stop, documents, perf_methodology};
 use gguflab_report::Document;
 use gguflab_types::event::{Level, Phase};
-use gguflab_types::{Outcome, Protocol, Repetition, metric};
+use gguflab_types::{Configuration, Outcome, Protocol, Repetition, Value, metric};
 use std::process::ExitCode;
 
 pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
@@ -61,7 +61,9 @@ pub(crate) fn bench(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     if arguments.latency {
         documents::latency::add(&record, &mut document);
     }
-    let card = card(arguments, model.as_deref(), &engine, &record, &stop, printer)?;
+    let scored = card(arguments, &request.configuration, model.as_deref(), &engine, &record, &stop, printer);
+    // What was measured is not lost.
+    let card = scored.inspect_err(|_| drop(printer.document(&document)))?;
     if let Some((evaluated, _)) = &card {
         document.blocks.extend(documents::evaluate::perplexities(evaluated).blocks);
     }
@@ -91,6 +93,7 @@ fn write_files(arguments: &Bench, record: &Record, document: &Document, card: Op
 /// The perplexity of a text, where one is named, and the record of all.
 fn card(
     arguments: &Bench,
+    configuration: &Configuration,
     model: Option<&str>,
     engine: &EngineSpecification,
     record: &Record,
@@ -101,9 +104,17 @@ fn card(
         (None, _) => Ok(None),
         (Some(_), None) => settings::refuse("--data needs a model that reads it".to_string()),
         (Some(_), Some(model)) => {
-            let set = &arguments.set;
+            let pair = |(name, value): (&str, &Value)| format!("{name}={value}");
+            let set: Vec<String> = configuration.settings().map(pair).collect();
             let evaluated =
-                super::evaluate::beside_bench(model, &arguments.data, engine, set, stop, printer)?;
+                super::evaluate::beside_bench(model, &arguments.data, engine, &set, stop, printer)?;
+            match &evaluated.reason {
+                Reason::All | Reason::Decided => {}
+                Reason::Stopped => anyhow::bail!("stopped by the user before the text was scored"),
+                Reason::Failed(ending) => {
+                    anyhow::bail!("a window ended as {}: {}", ending.outcome, ending.cause)
+                }
+            }
             let card = Card::new(record, &evaluated);
             Ok(Some((evaluated, card)))
         }

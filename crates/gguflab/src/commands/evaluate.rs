@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub(crate) fn evaluate(arguments: &Evaluate, printer: &Printer) -> Result<ExitCode> {
-    check_targets(arguments.report.as_deref(), None)?;
+    check_targets(arguments.report.as_deref(), arguments.comparison.as_deref())?;
+    check_comparison(arguments)?;
     let request = request(arguments, printer)?;
     let stop = super::stop_on_interrupt()?;
     let mut told = 0;
@@ -26,6 +27,9 @@ pub(crate) fn evaluate(arguments: &Evaluate, printer: &Printer) -> Result<ExitCo
     if let Some(path) = &arguments.report {
         write_document(&document, path)?;
     }
+    if let Some(path) = &arguments.comparison {
+        write_comparison(&found, path)?;
+    }
     Ok(match &found.reason {
         Reason::All | Reason::Decided => ExitCode::SUCCESS,
         Reason::Stopped => ExitCode::from(STOPPED),
@@ -34,6 +38,30 @@ pub(crate) fn evaluate(arguments: &Evaluate, printer: &Printer) -> Result<ExitCo
             ExitCode::from(FAILED)
         }
     })
+}
+
+/// Said before the work: one file holds one candidate, and not every build writes it.
+fn check_comparison(arguments: &Evaluate) -> Result<()> {
+    match &arguments.comparison {
+        Some(_) if !cfg!(feature = "hdf5") => settings::refuse(
+            "--comparison: this build writes no HDF5; build with `cargo build --release -p gguflab --features hdf5`"
+                .to_string(),
+        ),
+        Some(_) if arguments.candidates.len() > 1 => {
+            settings::refuse("--comparison: the file has room for one candidate".to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(feature = "hdf5")]
+fn write_comparison(found: &Evaluated, path: &Path) -> Result<()> {
+    Ok(gguflab_lab::evaluate::comparison(found, 0).write(path)?)
+}
+
+#[cfg(not(feature = "hdf5"))]
+fn write_comparison(_: &Evaluated, _: &Path) -> Result<()> {
+    Ok(())
 }
 
 /// Says now and then how far it is.
@@ -52,7 +80,8 @@ fn request(arguments: &Evaluate, printer: &Printer) -> Result<EvaluateRequest> {
     let engine = settings::engine(&arguments.engine)?;
     let side = |text: &String| side(text, &arguments.text, &engine, printer);
     let reference = arguments.reference.as_ref().map(side).transpose()?;
-    let candidates: Vec<Side> = arguments.candidates.iter().map(side).collect::<Result<_>>()?;
+    let mut candidates: Vec<Side> = arguments.candidates.iter().map(side).collect::<Result<_>>()?;
+    tell_apart(&mut candidates, &arguments.candidates);
     let stored = reference.iter().chain(&candidates).find_map(|side| side.windowing.clone());
     let texts = texts(&arguments.text, printer)?;
     if texts.is_empty() && reference.as_ref().is_none_or(|side| side.windowing.is_none()) {
@@ -108,6 +137,16 @@ pub(super) fn beside_bench(
     };
     let mut told = 0;
     Ok(score(&request, stop, &mut |progress| tell(progress, &mut told, printer))?)
+}
+
+/// Files of the same name in several folders are called as they were written.
+fn tell_apart(sides: &mut [Side], written: &[String]) {
+    let names: Vec<String> = sides.iter().map(|side| side.identity.name.clone()).collect();
+    for (side, written) in sides.iter_mut().zip(written) {
+        if names.iter().filter(|name| **name == side.identity.name).count() > 1 {
+            side.identity.name.clone_from(written);
+        }
+    }
 }
 
 /// When it ends.
@@ -228,7 +267,7 @@ pub(super) fn side(
     let workload = Workload::single("evaluate", Request::all_logits(arguments.context.unwrap_or(512).max(1)));
     let (path, cache) = (settings::find_model(model)?, places::cache());
     let parts = Parts { model: Some(&path), engine, workload: &workload, cache: cache.as_deref() };
-    let side = Side::of_model(&parts, &settings::configuration(&pairs)?)?;
+    let side = Side::of_model(&parts, further, &settings::configuration(&pairs)?)?;
     if let Ok(side) = &side
         && printer.verbosity() > 0
     {

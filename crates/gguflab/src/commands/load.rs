@@ -39,6 +39,7 @@ pub(super) fn load(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
         ("--cold", arguments.cold),
         ("--latency", arguments.latency),
         ("--export-dir", arguments.export_dir.is_some()),
+        ("--data", arguments.data.data.is_some()),
     ];
     if let Some((option, _)) = elsewhere.iter().find(|(_, is_given)| *is_given) {
         return settings::refuse(format!("{option} goes with a bench without load: leave one of them out"));

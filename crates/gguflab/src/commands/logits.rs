@@ -54,6 +54,11 @@ fn record(arguments: &Record, printer: &Printer) -> Result<ExitCode> {
 fn form(arguments: &Record) -> Result<StoreForm> {
     match (arguments.form.as_str(), arguments.head) {
         ("sketch", 0) => settings::refuse("--head 0 keeps no likeliest token: take 1 or more".to_string()),
+        ("sketch", _) if arguments.tail < 2 => {
+            let text =
+                format!("--tail {}: take 2 or more, or nothing is known of what is not kept", arguments.tail);
+            settings::refuse(text)
+        }
         ("sketch", head) => Ok(StoreForm::Sketch { head, tail: arguments.tail }),
         ("llama", _) => Ok(StoreForm::Llama),
         ("hdf5", _) => Ok(StoreForm::Hdf5 { half: false }),

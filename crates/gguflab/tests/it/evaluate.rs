@@ -296,3 +296,24 @@ fn an_engine_with_broken_logits_is_told_and_gives_no_figure() {
     place.check(&format!("{recorded} --form llama -o broken.kld"), 1, "no numbers");
     place.check("evaluate tiny.gguf --reference broken.parquet", 0, "no finite numbers");
 }
+
+#[test]
+fn an_engine_tells_of_windows_whose_scores_are_over_a_megabyte() {
+    let place = Place::with_model();
+    place.write("text.txt", text());
+    let other = gguflab_format::TinyModel {
+        vocabulary: 512,
+        seed: 7,
+        ..gguflab_format::TinyModel::new(TinyArchitecture::Llama)
+    };
+    gguflab_format::write_tiny(&place.path("other.gguf"), &other).unwrap();
+    let sides = "other.gguf ".repeat(7);
+    let line = format!(
+        "evaluate {sides} --reference tiny.gguf --text text.txt --protocol every-position --context 4096 --chunks 0..1 \
+         --set threads=1 --json -q"
+    );
+    let found = document(&place.check(&line, 0, "1 window of 1 scored"));
+    assert_eq!(cells(&found, "Distance", "KL divergence").len(), 7);
+    let journal = std::fs::read_dir(place.path("home/gguflab/evaluations")).unwrap().next().unwrap().unwrap();
+    assert!(journal.metadata().unwrap().len() > 1 << 20, "the scores are that long");
+}

@@ -77,7 +77,7 @@ fn an_engine_refuses_stores_of_something_else() {
         ("evaluate tiny.gguf --reference cut.parquet", 3, "cut.parquet"),
         ("evaluate tiny.gguf", 2, "--text"),
         ("logits record s.parquet --text text.txt -o t.parquet", 3, "from a model"),
-        ("logits record tiny.gguf --text text.txt -o t.parquet --form guess", 2, "sketch and llama"),
+        ("logits record tiny.gguf --text text.txt -o t.parquet --form guess", 2, "there are sketch, llama"),
         ("logits record tiny.gguf --text text.txt -o none/t.parquet", 3, "none/t.parquet"),
     ];
     for (line, code, words) in cases {

@@ -1,8 +1,8 @@
-//! The pictures: divergence by percentile, window by window, against size, against depth.
+//! The pictures: divergence by percentile, window by window, against size, by text, against depth.
 
 use super::{Found, Side, mean};
 use crate::evaluate::slices;
-use gguflab_report::chart::{Axis, ChartKind, Point, Series, Shape};
+use gguflab_report::chart::{Axis, ChartKind, Point, Row, Series, Shape};
 use gguflab_report::{Chart, Document};
 use gguflab_stats::{CONFIDENCE, ClusterMean, Percentiles};
 use gguflab_types::Unit;
@@ -23,6 +23,10 @@ pub(super) fn add(found: &Found<'_>, document: &mut Document) {
         document.chart(by_chunk(found, title, divergence(), |side| &side.values.divergence));
         if found.candidates.len() > 1 {
             document.chart(by_size(found));
+            document.chart(by_composite(found));
+        }
+        if found.evaluated.head.texts.len() > 1 {
+            document.chart(by_text(found));
         }
     } else {
         let axis = Axis::new("−ln p", Unit::Nats);
@@ -96,6 +100,40 @@ fn by_size(found: &Found<'_>) -> Chart {
         series: found.candidates.iter().filter_map(candidate).collect(),
     };
     Chart::new("Divergence against size", "down and to the left is better", kind)
+}
+
+/// In the order in which the candidates were given: with more and more of something, such as samples of an importance
+/// matrix, it shows where more changes nothing.
+fn by_composite(found: &Found<'_>) -> Chart {
+    let row = |side: &Side| {
+        let probabilities = [0.5, 0.9, 0.95, 0.99];
+        let percentiles =
+            Percentiles::of(&slices(&side.values.divergence), &probabilities, None, CONFIDENCE, SEED)?;
+        let composite = percentiles.composite()?;
+        let interval = composite.interval.map(|interval| (interval.low, interval.high));
+        Some(Row::new(&side.name, composite.value, interval))
+    };
+    let kind = ChartKind::Intervals {
+        axis: Axis::new("composite", Unit::Nats).logarithmic(),
+        rows: found.candidates.iter().filter_map(row).collect(),
+        reference: None,
+    };
+    Chart::new("Composite metric", "in the order in which the candidates were named; less is nearer", kind)
+}
+
+/// Text by text (languages, for example), candidate by candidate: before and after, say, an importance matrix.
+fn by_text(found: &Found<'_>) -> Chart {
+    let windows = found.evaluated.windows_of_texts();
+    let texts = found.evaluated.head.texts.iter().zip(&windows);
+    let rows = texts.flat_map(|(text, range)| {
+        found.candidates.iter().filter_map(move |side| {
+            let mean = mean(&side.values.within(range).divergence)?;
+            let interval = found.estimate(mean).interval.map(|interval| (interval.low, interval.high));
+            Some(Row::new(&text.label, mean.mean, interval).group(&side.name))
+        })
+    });
+    let kind = ChartKind::Intervals { axis: divergence(), rows: rows.collect(), reference: None };
+    Chart::new("Divergence by text", "means with 95 % intervals", kind)
 }
 
 /// The mean over the positions of each part of the windows.

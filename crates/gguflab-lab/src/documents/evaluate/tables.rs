@@ -107,7 +107,8 @@ fn divergences(found: &Found<'_>) -> Table {
             rms_cell(found, values),
             cell(percentiles.as_ref().and_then(Percentiles::composite), Unit::Nats),
             design_cell(divergence),
-            top_share(&all, 0.01).map_or_else(missing, |share| Cell::number(share, Unit::Fraction)),
+            top_share(&all, 0.01)
+                .map_or(Cell::missing("all are 0"), |share| Cell::number(share, Unit::Fraction)),
         ];
         if sketched {
             cells.insert(3, mean_cell(found, mean(&values.lower_bound), Unit::Nats));
@@ -169,7 +170,7 @@ pub(super) fn perplexities(found: &Found<'_>) -> Table {
         let mut cells = vec![
             Cell::text(&side.name),
             perplexity_cell(found, nll),
-            cell(bits(&side.values), Unit::BitsPerByte),
+            cell(bits(found, &side.values), Unit::BitsPerByte),
             nll.map_or_else(missing, |nll| Cell::count(nll.tokens as u64)),
             design_cell(nll),
         ];
@@ -182,8 +183,8 @@ pub(super) fn perplexities(found: &Found<'_>) -> Table {
     table
 }
 
-fn bits(values: &Values) -> Option<Estimate> {
-    Some(bits_per_byte(&slices(&values.nll), &values.bytes, None)?.estimate(CONFIDENCE))
+fn bits(found: &Found<'_>, values: &Values) -> Option<Estimate> {
+    Some(found.ratio(&bits_per_byte(&slices(&values.nll), &values.bytes, None)?))
 }
 
 /// The relative change of the perplexity.
@@ -208,7 +209,9 @@ fn ranking(found: &Found<'_>) -> Table {
     let mut order: Vec<(usize, f64)> = (0..found.candidates.len())
         .filter_map(|place| Some((place, mean(&judged(&found.candidates[place]))?.mean)))
         .collect();
-    order.sort_by(|one, other| one.1.total_cmp(&other.1));
+    // Who left a race saw fewer windows than those who stayed: they come last, the last to leave first.
+    let stayed = |place: usize| found.candidates[place].values.chunks.len();
+    order.sort_by(|one, other| stayed(other.0).cmp(&stayed(one.0)).then(one.1.total_cmp(&other.1)));
     let standings = &found.evaluated.standings;
     let raced = standings.len() == found.candidates.len();
     let columns = [
@@ -293,9 +296,11 @@ fn texts(found: &Found<'_>) -> Table {
                 Cell::text(&text.label),
                 Cell::text(&side.name),
                 perplexity_cell(found, mean(&values.nll)),
-                cell(bits(&values), Unit::BitsPerByte),
+                cell(bits(found, &values), Unit::BitsPerByte),
             ];
-            if found.reference.is_some() {
+            if found.reference.as_ref().is_some_and(|reference| std::ptr::eq(reference, side)) {
+                cells.extend([Cell::missing("itself"), Cell::missing("itself")]);
+            } else if found.reference.is_some() {
                 cells.push(mean_cell(found, mean(&values.divergence), Unit::Nats));
                 cells.push(mean_cell(found, mean(&values.same_top), Unit::Fraction));
             }
