@@ -90,7 +90,7 @@ fn measure(server: &Path, streams: u32) -> Result<Vec<Figure>> {
     let mock = Mock::start(server, DELAYS)?;
     let record = process::fresh_file("load.json")?;
     let line =
-        format!("-q bench --endpoint {} --concurrency {streams} --slo request<1m {LINE} --record", mock.url);
+        format!("-q bench --endpoint {} --concurrency {streams} --slo request<60s {LINE} --record", mock.url);
     let arguments = [process::words(&line), vec![record.clone().into()]].concat();
     let watched = process::watched(&process::gguflab(), &arguments)?;
     let record: Value = serde_json::from_str(&std::fs::read_to_string(record)?)?;
