@@ -8,7 +8,7 @@ use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_stats::elimination::Standing;
 use gguflab_stats::llama_perplexity::{self, Statistics};
 use gguflab_stats::{
-    CONFIDENCE, ClusterMean, Estimate, Percentiles, beside, bits_per_byte, parts, top_share,
+    CONFIDENCE, ClusterMean, Estimate, Interval, Percentiles, beside, bits_per_byte, parts, top_share,
 };
 use gguflab_types::Unit;
 use gguflab_types::evaluation::WindowRule;
@@ -54,7 +54,18 @@ fn cell(estimate: Option<Estimate>, unit: Unit) -> Cell {
 }
 
 fn mean_cell(found: &Found<'_>, mean: Option<ClusterMean>, unit: Unit) -> Cell {
-    cell(mean.map(|mean| found.estimate(mean)), unit)
+    cell(mean.map(|mean| possible(found.estimate(mean), unit)), unit)
+}
+
+/// No divergence is below 0 and no share outside of 0 to 1, whatever an interval for few windows says.
+fn possible(estimate: Estimate, unit: Unit) -> Estimate {
+    let most = if unit == Unit::Fraction { 1.0 } else { f64::INFINITY };
+    let cut = |interval: Interval| Interval {
+        low: interval.low.max(0.0).min(estimate.value.max(0.0)),
+        high: interval.high.min(most),
+        ..interval
+    };
+    Estimate { interval: estimate.interval.map(cut), ..estimate }
 }
 
 fn perplexity_cell(found: &Found<'_>, nll: Option<ClusterMean>) -> Cell {
