@@ -90,8 +90,10 @@ fn by_size(found: &Found<'_>) -> Chart {
     let candidate = |side: &Side| {
         let mean = mean(&side.values.divergence)?;
         let point = Point::new(side.bytes as f64, mean.mean);
-        let point =
-            mean.interval.map_or(point.clone(), |interval| point.y_interval(interval.low, interval.high));
+        let point = found
+            .estimate(mean)
+            .interval
+            .map_or(point.clone(), |interval| point.y_interval(interval.low, interval.high));
         Some(Series { name: side.name.clone(), shape: Shape::Points, points: vec![point] })
     };
     let kind = ChartKind::Scatter {
@@ -152,7 +154,10 @@ fn by_depth(found: &Found<'_>, title: &str, what: &str, of: impl Fn(&Side) -> &V
             let middle = first + place * width + width / 2;
             let point = Point::new(middle as f64, mean.mean);
             Some(
-                mean.interval.map_or(point.clone(), |interval| point.y_interval(interval.low, interval.high)),
+                found
+                    .estimate(mean)
+                    .interval
+                    .map_or(point.clone(), |interval| point.y_interval(interval.low, interval.high)),
             )
         };
         (0..DEPTHS).filter_map(part).collect()
