@@ -32,7 +32,7 @@ pub mod survey;
 
 pub use error::DatasetError;
 pub use field::{ChosenField, FieldPath, WhyField};
-pub use files::{DataFile, FORMATS, FormatRow, Unit};
+pub use files::{DataFile, FORMATS, FormatRow, Unit, is_plain_text};
 pub use open::{Dataset, DatasetRequest, Records, TextRecord};
 pub use record::Record;
 pub use split::Split;

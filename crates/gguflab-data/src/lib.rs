@@ -6,6 +6,7 @@
 //! - [`local`]: every model that Ollama, LM Studio and the hub's cache have on this machine.
 //! - [`logits`]: what a model said of a text, recorded and read: sketches, and `llama-perplexity`'s files.
 //! - [`dataset`]: records with a text each, out of files of any common format or from the hub.
+//! - [`sums`]: SHA-256 of bytes and files.
 //! - [`limits`]: the named limits on every walk and every file that is read.
 //!
 //! The download from the hub is the cargo feature `hub`.
@@ -23,7 +24,7 @@ pub mod logits;
 mod near;
 mod ollama;
 pub mod places;
-mod sums;
+pub mod sums;
 
 pub use error::DataError;
 pub use find::{DownloadProgress, FoundModel, Origin, find_model, find_model_with};

@@ -53,16 +53,20 @@ impl LogitStore {
     /// # Errors
     /// When it cannot be read, is of no known kind, or is cut or damaged.
     pub fn open(path: &Path) -> Result<LogitStore, DataError> {
-        let mut start = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(8).read_to_end(&mut start));
-        read.map_err(|cause| broken("read", path, cause))?;
-        match start.as_slice() {
-            [b'P', b'A', b'R', b'1', ..] => SketchFile::open(path).map(LogitStore::Sketch),
-            llama_file::MAGIC => LlamaFile::open(path).map(LogitStore::Llama),
-            [0x89, b'H', b'D', b'F', ..] => open_hdf5(path),
-            [] => Err(unusable(path, "it is empty; record it again")),
-            _ => Err(unusable(path, "it is neither a recorded sketch nor a file of llama-perplexity")),
+        let start = start(path).map_err(|cause| broken("read", path, cause))?;
+        match Kind::of(&start) {
+            Some(Kind::Sketch) => SketchFile::open(path).map(LogitStore::Sketch),
+            Some(Kind::Llama) => LlamaFile::open(path).map(LogitStore::Llama),
+            Some(Kind::Hdf5) => open_hdf5(path),
+            None if start.is_empty() => Err(unusable(path, "it is empty; record it again")),
+            None => Err(unusable(path, "it is neither a recorded sketch nor a file of llama-perplexity")),
         }
+    }
+
+    /// Whether a file begins as stores do, of which some need a cargo feature to be opened.
+    #[must_use]
+    pub fn is_one(path: &Path) -> bool {
+        start(path).is_ok_and(|start| Kind::of(&start).is_some())
     }
 
     /// What the store says of itself.
@@ -129,6 +133,32 @@ fn open_hdf5(path: &Path) -> Result<LogitStore, DataError> {
     let reason = "is an HDF5 file, which this build cannot read: \
                   build with `cargo build --release -p gguflab-worker --features hdf5`";
     Err(unusable(path, reason))
+}
+
+/// The kinds of stores, whether this build can open them or not.
+enum Kind {
+    Sketch,
+    Llama,
+    Hdf5,
+}
+
+impl Kind {
+    /// By the first bytes of a file.
+    fn of(start: &[u8]) -> Option<Kind> {
+        match start {
+            [b'P', b'A', b'R', b'1', ..] => Some(Kind::Sketch),
+            llama_file::MAGIC => Some(Kind::Llama),
+            [0x89, b'H', b'D', b'F', ..] => Some(Kind::Hdf5),
+            _ => None,
+        }
+    }
+}
+
+/// The first bytes of a file.
+fn start(path: &Path) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(path)?.take(llama_file::MAGIC.len() as u64).read_to_end(&mut start)?;
+    Ok(start)
 }
 
 /// A path with an ending after it.

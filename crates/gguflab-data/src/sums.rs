@@ -7,12 +7,16 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 /// Of bytes.
-pub(crate) fn of_bytes(bytes: &[u8]) -> String {
+#[must_use]
+pub fn of_bytes(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
 /// Of a file, read piece by piece.
-pub(crate) fn of_file(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// What the system says.
+pub fn of_file(path: &Path) -> io::Result<String> {
     let (mut file, mut hasher, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
     loop {
         match file.read(&mut buffer)? {

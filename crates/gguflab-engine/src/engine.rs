@@ -73,7 +73,7 @@ pub trait Engine {
         _stop: &Stop,
         _sink: &mut dyn FnMut(Event) -> Control,
     ) -> Ending {
-        Ending::new(Outcome::Rejected, format!("{} shows no logits", self.identity().kind))
+        lacks(self.identity(), "logits")
     }
 
     /// Times the operations of the first request of a job's workload one by one.
@@ -86,7 +86,7 @@ pub trait Engine {
         _stop: &Stop,
         _sink: &mut dyn FnMut(Event) -> Control,
     ) -> Result<Anatomy, Ending> {
-        Err(Ending::new(Outcome::Rejected, format!("{} shows no operations", self.identity().kind)))
+        Err(lacks(self.identity(), "operations"))
     }
 
     /// Opens an evaluation: loads its models and cuts its texts into windows. The job says how long things may take; its
@@ -101,7 +101,7 @@ pub trait Engine {
         _stop: &Stop,
         _sink: &mut dyn FnMut(Event) -> Control,
     ) -> Result<Opened, Ending> {
-        Err(Ending::new(Outcome::Rejected, format!("{} shows no logits", self.identity().kind)))
+        Err(lacks(self.identity(), "logits"))
     }
 
     /// Scores one window of the evaluation that is open, for some of its candidates.
@@ -116,7 +116,7 @@ pub trait Engine {
         _stop: &Stop,
         _sink: &mut dyn FnMut(Event) -> Control,
     ) -> Result<WindowScores, Ending> {
-        Err(Ending::new(Outcome::Rejected, format!("{} shows no logits", self.identity().kind)))
+        Err(lacks(self.identity(), "logits"))
     }
 
     /// Closes the recording of the evaluation that is open.
@@ -129,7 +129,7 @@ pub trait Engine {
         _stop: &Stop,
         _sink: &mut dyn FnMut(Event) -> Control,
     ) -> Result<(), Ending> {
-        Err(Ending::new(Outcome::Rejected, format!("{} shows no logits", self.identity().kind)))
+        Err(lacks(self.identity(), "logits"))
     }
 
     /// Tokens of each text, as the model of a job counts them.
@@ -143,7 +143,7 @@ pub trait Engine {
         _stop: &Stop,
         _sink: &mut dyn FnMut(Event) -> Control,
     ) -> Result<Vec<u64>, Ending> {
-        Err(Ending::new(Outcome::Rejected, format!("{} shows no tokens", self.identity().kind)))
+        Err(lacks(self.identity(), "tokens"))
     }
 
     /// Starts what answers to requests over HTTP, ready for as many at once as the job's workload asks for, and lets
@@ -154,6 +154,11 @@ pub trait Engine {
             "this engine is no server: take --engine llama-server=PATH, or --endpoint",
         )
     }
+}
+
+/// The ending of what an engine cannot show.
+fn lacks(identity: &EngineIdentity, what: &str) -> Ending {
+    Ending::new(Outcome::Rejected, format!("{} shows no {what}", identity.kind))
 }
 
 /// Foretells what configurations need, without running them.

@@ -6,8 +6,9 @@ mod texts;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use gguflab_data::dataset::sample::{self, Manifest, sha256};
+use gguflab_data::dataset::sample::{self, Manifest};
 use gguflab_data::dataset::slice::{self, SliceError};
+use gguflab_data::sums;
 use serde::Serialize;
 
 use crate::files::put;
@@ -19,7 +20,9 @@ pub use gguflab_data::dataset::sample::{
 };
 pub use gguflab_data::dataset::slice::{Slice, SliceOptions};
 pub use gguflab_data::dataset::survey::{Survey, survey};
-pub use gguflab_data::dataset::{Dataset, DatasetError, DatasetRequest, FieldPath, Split, Unit};
+pub use gguflab_data::dataset::{
+    Dataset, DatasetError, DatasetRequest, FieldPath, Split, Unit, is_plain_text,
+};
 
 pub use texts::write_texts;
 
@@ -176,7 +179,7 @@ pub fn write_sample(
     append(&sample, manifest.chunks, datasets, file, &mut content)?;
     manifest.add(request, &sample.parts);
     manifest.chunks += sample.chunks;
-    manifest.output_sha256 = sha256(&content);
+    manifest.output_sha256 = sums::of_bytes(&content);
     write(&file.path, &content)?;
     let text = manifest.to_text().map_err(std::io::Error::other);
     write(
@@ -212,7 +215,7 @@ fn check_continued(
     content: &[u8],
     manifest: &Path,
 ) -> Result<(), WriteError> {
-    let changed = (sha256(content) != before.output_sha256)
+    let changed = (sums::of_bytes(content) != before.output_sha256)
         .then(|| "the sample beside it is not the one that it was written for".to_owned());
     match changed.or_else(|| now.differs_from(before)) {
         None => Ok(()),

@@ -24,16 +24,35 @@ mod words;
 pub use tune::Detail;
 
 use gguflab_report::Cell;
+use gguflab_report::chart::{Point, Row};
 use gguflab_stats::Estimate;
 use gguflab_types::Unit;
 
 /// An estimate as a cell.
 fn estimate_cell(estimate: &Estimate, unit: Unit) -> Cell {
-    Cell::estimate(estimate.value, estimate.interval.map(|interval| (interval.low, interval.high)), unit)
+    Cell::estimate(estimate.value, ends(estimate), unit)
 }
 
 /// A relative difference as a cell.
-fn change_cell(difference: &Estimate) -> Cell {
-    let interval = difference.interval.map(|interval| (interval.low, interval.high));
-    Cell::change(difference.value, interval, Unit::Fraction)
+pub(crate) fn change_cell(difference: &Estimate) -> Cell {
+    Cell::change(difference.value, ends(difference), Unit::Fraction)
+}
+
+/// The ends of an estimate's interval, where it has one.
+fn ends(estimate: &Estimate) -> Option<(f64, f64)> {
+    estimate.interval.map(|interval| (interval.low, interval.high))
+}
+
+/// An estimate as a row of a chart.
+fn row(label: impl Into<String>, estimate: &Estimate) -> Row {
+    Row::new(label, estimate.value, ends(estimate))
+}
+
+/// An estimate as a point of a chart.
+fn point(x: f64, estimate: &Estimate) -> Point {
+    let point = Point::new(x, estimate.value);
+    match ends(estimate) {
+        Some((low, high)) => point.y_interval(low, high),
+        None => point,
+    }
 }

@@ -21,14 +21,15 @@ pub use record::{RecordRequest, Recorded, record};
 pub use side::{Side, SideIdentity};
 pub use values::{Values, slices};
 
+use crate::laboratory::each_once;
 use crate::turn;
+use gguflab_data::sums;
 use gguflab_engine::{Control, Engine, EngineError, EngineSpecification, Stop, open};
 use gguflab_stats::elimination::Standing;
-use gguflab_types::evaluation::{Evaluation, Opened, Source, TokenScores, Windowing};
+use gguflab_types::evaluation::{Evaluation, Opened, Source, WindowScores, Windowing};
 use gguflab_types::{Configuration, Deadlines, Ending, EngineIdentity, Job, Outcome, Protocol, Workload};
 use journal::Journal;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -93,6 +94,14 @@ pub struct Head {
     pub chunks: Option<[u32; 2]>,
 }
 
+impl Head {
+    /// What candidates are judged by.
+    #[must_use]
+    pub fn judged(&self) -> Judged {
+        if self.reference.is_some() { Judged::Divergence } else { Judged::Nll }
+    }
+}
+
 /// One text by its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,30 +114,6 @@ pub struct TextIdentity {
     pub bytes: u64,
 }
 
-/// What was found of one window.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scored {
-    /// Its number through all texts.
-    pub chunk: u32,
-    /// First scored position.
-    pub first: u32,
-    /// The text of each of its tokens.
-    pub pieces: Vec<String>,
-    /// Bytes of text of the token that came after each scored position.
-    pub bytes: Vec<u32>,
-    /// The reference's.
-    pub reference: Option<TokenScores>,
-    /// Each candidate's that was still in it, by its number.
-    pub candidates: BTreeMap<u32, TokenScores>,
-    /// Seconds in the engine.
-    pub forward: f64,
-    /// Seconds in scoring.
-    pub scoring: f64,
-    /// Peak resident bytes of the worker so far.
-    pub peak_memory: u64,
-}
-
 /// An evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluated {
@@ -137,7 +122,7 @@ pub struct Evaluated {
     /// Vocabulary, start token, and the windows of each text.
     pub opened: Opened,
     /// The windows that were scored, in the order in which they were.
-    pub scored: Vec<Scored>,
+    pub scored: Vec<WindowScores>,
     /// Windows that were scored by an earlier run.
     pub resumed: usize,
     /// Windows that could be scored.
@@ -255,8 +240,8 @@ pub fn evaluate(
     check_texts(&request.texts, &opened, &request.windowing)?;
     let chunks = chunks(&opened, request.chunks.clone())?;
     let population = chunks.len();
-    let judged = if request.reference.is_some() { Judged::Divergence } else { Judged::Nll };
-    let mut walk = order::Walk::new(chunks, request.seed, request.candidates.len(), request.rule, judged);
+    let mut walk =
+        order::Walk::new(chunks, request.seed, request.candidates.len(), request.rule, head.judged());
     let mut found = Evaluated {
         head,
         opened,
@@ -266,9 +251,10 @@ pub fn evaluate(
         rule: request.rule,
         standings: Vec::new(),
         reason: Reason::All,
-        warnings: warnings(request),
+        warnings: each_once(sides(request).flat_map(|side| side.warnings.iter().cloned())),
     };
-    let mut known: BTreeMap<u32, Scored> = known.into_iter().map(|scored| (scored.chunk, scored)).collect();
+    let mut known: BTreeMap<u32, WindowScores> =
+        known.into_iter().map(|scored| (scored.chunk, scored)).collect();
     while let Some(Active { chunk, candidates }) = walk.next(&found.scored) {
         watch(Progress { done: found.scored.len(), all: population, candidates: candidates.len() });
         if let Some(scored) = known.remove(&chunk).filter(|scored| has_all(scored, &candidates)) {
@@ -298,7 +284,7 @@ pub fn evaluate(
     Ok(found)
 }
 
-fn has_all(scored: &Scored, candidates: &[u32]) -> bool {
+fn has_all(scored: &WindowScores, candidates: &[u32]) -> bool {
     candidates.iter().all(|candidate| scored.candidates.contains_key(candidate))
 }
 
@@ -346,23 +332,12 @@ impl Run {
         self.engine.open_evaluation(&self.job, evaluation, stop, &mut |_| Control::Continue).map_err(refused)
     }
 
-    fn score(&mut self, chunk: u32, candidates: &[u32], stop: &Stop) -> Result<Scored, Ending> {
+    fn score(&mut self, chunk: u32, candidates: &[u32], stop: &Stop) -> Result<WindowScores, Ending> {
         // Whoever measures on this machine is not disturbed by it.
         let Some(_turn) = turn::take(self.turns.as_deref(), stop, &mut || {}) else {
             return Err(Ending::new(Outcome::Cancelled, "stopped by the user"));
         };
-        let scores = self.engine.score(&self.job, chunk, candidates, stop, &mut |_| Control::Continue)?;
-        Ok(Scored {
-            chunk: scores.chunk,
-            first: scores.first,
-            pieces: scores.pieces,
-            bytes: scores.bytes,
-            reference: scores.reference,
-            candidates: candidates.iter().copied().zip(scores.candidates).collect(),
-            forward: scores.forward,
-            scoring: scores.scoring,
-            peak_memory: scores.peak_memory,
-        })
+        self.engine.score(&self.job, chunk, candidates, stop, &mut |_| Control::Continue)
     }
 }
 
@@ -393,16 +368,6 @@ fn sides(request: &EvaluateRequest) -> impl Iterator<Item = &Side> {
     request.reference.iter().chain(&request.candidates)
 }
 
-fn warnings(request: &EvaluateRequest) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
-    for warning in sides(request).flat_map(|side| side.warnings.iter()) {
-        if !all.contains(warning) {
-            all.push(warning.clone());
-        }
-    }
-    all
-}
-
 fn evaluation(request: &EvaluateRequest) -> Evaluation {
     Evaluation {
         reference: request.reference.as_ref().map(|side| side.source.clone()),
@@ -416,8 +381,8 @@ fn evaluation(request: &EvaluateRequest) -> Evaluation {
 fn head(request: &EvaluateRequest, engine: String) -> Result<Head, EvaluateError> {
     Ok(Head {
         version: journal::VERSION,
-        reference: request.reference.as_ref().map(|side| side.identity.clone()),
-        candidates: request.candidates.iter().map(|side| side.identity.clone()).collect(),
+        reference: request.reference.as_ref().map(Side::with_content).transpose()?,
+        candidates: request.candidates.iter().map(Side::with_content).collect::<Result<_, _>>()?,
         engine,
         windowing: request.windowing.clone(),
         texts: request.texts.iter().map(text_identity).collect::<Result<_, _>>()?,
@@ -441,16 +406,12 @@ fn called(engine: &EngineIdentity) -> String {
 }
 
 fn text_identity(text: &Text) -> Result<TextIdentity, EvaluateError> {
-    let bytes = std::fs::read(&text.path).map_err(|source| file("read", &text.path, source))?;
+    let failed = |source| file("read", &text.path, source);
     Ok(TextIdentity {
         label: text.label.clone(),
-        sha256: hexadecimal(&Sha256::digest(&bytes)),
-        bytes: bytes.len() as u64,
+        sha256: sums::of_file(&text.path).map_err(failed)?,
+        bytes: std::fs::metadata(&text.path).map_err(failed)?.len(),
     })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn file(what: &'static str, path: &Path, source: io::Error) -> EvaluateError {

@@ -261,6 +261,18 @@ impl Laboratory {
     }
 }
 
+/// Remarks of several subjects, each once.
+#[must_use]
+pub fn each_once(warnings: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for warning in warnings {
+        if !all.contains(&warning) {
+            all.push(warning);
+        }
+    }
+    all
+}
+
 fn gibibytes(bytes: u64) -> String {
     gguflab_report::format::number(bytes as f64, gguflab_types::Unit::Bytes)
 }

@@ -46,6 +46,7 @@ pub use laboratory::{Laboratory, LaboratoryError, Parts};
 pub use study::{OpenStudy, StudyError, TuneRequest};
 
 // What the command line needs of the crates below, so that it does not reach past this one.
+pub use gguflab_data::logits::LogitStore;
 pub use gguflab_data::{DataError, Places, find_model};
 pub use gguflab_engine::{ENGINES, EngineError, EngineSpecification, Stop, machine, open};
 pub use gguflab_search::space::{Items, PRESETS, preset};

@@ -2,6 +2,7 @@
 
 use crate::configuration::Configuration;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// How a text is cut into windows and which positions of them are scored. Numbers of different windowings cannot be
@@ -246,6 +247,7 @@ pub struct TextSize {
 
 /// What came of one window.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WindowScores {
     /// Its number.
     pub chunk: u32,
@@ -257,8 +259,8 @@ pub struct WindowScores {
     pub bytes: Vec<u32>,
     /// The reference's, where it was run or stored.
     pub reference: Option<TokenScores>,
-    /// Of each candidate that was asked for, in the order asked.
-    pub candidates: Vec<TokenScores>,
+    /// Of each candidate that was asked for, by its number.
+    pub candidates: BTreeMap<u32, TokenScores>,
     /// Seconds in the engine.
     pub forward: f64,
     /// Seconds in scoring.

@@ -11,6 +11,7 @@ mod texts;
 
 use crate::channel::Output;
 use crate::serve::{Commands, failed, wait};
+use gguflab_data::logits::Wanted;
 use gguflab_native::{Backend, Model, ModelSettings, NativeError, usage};
 use gguflab_types::Configuration;
 use gguflab_types::evaluation::{Evaluation, Opened, Source, TokenScores, Window, WindowScores, Windowing};
@@ -193,10 +194,8 @@ impl<'model> Session<'model> {
         // Texts and stores can be long, and are read in this phase.
         told.phase(Phase::Load);
         let tokenizer = models.loaded.first();
-        let stored = stored_vocabulary(evaluation)?;
-        let vocabulary = tokenizer.map(Model::vocabulary_size).or(stored);
-        let vocabulary = vocabulary.ok_or_else(|| rejected("there is nothing to evaluate"))?;
-        let shape = Shape::new(evaluation, vocabulary, threads)?;
+        // Stores have no buffers that a long batch would fill.
+        let shape = Shape::new(evaluation, tokenizer.map_or(1, Model::vocabulary_size), threads)?;
         let side = |source: &Source| Side::open(models, source, shape);
         let reference = evaluation.reference.as_ref().map(side).transpose()?;
         let candidates: Vec<Side<'model>> =
@@ -205,6 +204,9 @@ impl<'model> Session<'model> {
             Some(head) => Texts::of_store(head, tokenizer.and_then(Model::start_token)),
             None => Texts::read(tokenizer.ok_or_else(|| rejected("no model to cut the text"))?, evaluation)?,
         };
+        let stored = || reference.iter().chain(&candidates).filter_map(Side::head).next();
+        let vocabulary = tokenizer.map(Model::vocabulary_size).or_else(|| Some(stored()?.vocabulary));
+        let vocabulary = vocabulary.ok_or_else(|| rejected("there is nothing to evaluate"))?;
         // Whoever asked says that the text is too short.
         let record = evaluation.recording.as_ref().filter(|_| texts.count() > 0);
         let record = record.map(|order| Record::begin(order, evaluation, &texts, vocabulary)).transpose()?;
@@ -217,24 +219,16 @@ impl<'model> Session<'model> {
 
     /// The tokens of a store are those of its text, whatever its name says.
     fn check_stores(&self) -> Result<(), NativeError> {
+        let wanted = Wanted {
+            windowing: Some(self.windowing.clone()),
+            vocabulary: Some(self.vocabulary),
+            ..Wanted::default()
+        };
         for head in self.reference.iter().chain(&self.candidates).filter_map(Side::head) {
-            if head.windowing != self.windowing {
-                let (rule, context) = (head.windowing.rule.name(), head.windowing.context);
-                return Err(rejected(&format!(
-                    "a store was recorded with --protocol {rule} --context {context}, and something else is asked for"
-                )));
-            }
-            if head.vocabulary != self.vocabulary {
-                let (stored, wanted) = (head.vocabulary, self.vocabulary);
-                return Err(rejected(&format!(
-                    "a store of {stored} tokens against a vocabulary of {wanted}"
-                )));
-            }
-            for chunk in head.chunks() {
-                let Ok(window) = self.texts.window(chunk) else { continue };
-                if let Some(difference) = head.token_difference(chunk, &window.tokens) {
-                    return Err(rejected(&format!("a store is of something else: {difference}")));
-                }
+            let of_window = |chunk| head.token_difference(chunk, &self.texts.window(chunk).ok()?.tokens);
+            let difference = head.difference(&wanted).or_else(|| head.chunks().find_map(of_window));
+            if let Some(difference) = difference {
+                return Err(rejected(&format!("a store is of something else: {difference}")));
             }
         }
         Ok(())
@@ -273,7 +267,7 @@ impl<'model> Session<'model> {
         let started = Instant::now();
         let mut scores = self.describe(chunk, &window);
         scores.reference = self.reference.is_some().then(TokenScores::default);
-        scores.candidates.resize_with(candidates.len(), TokenScores::default);
+        scores.candidates = candidates.iter().map(|number| (*number, TokenScores::default())).collect();
         self.reference.iter_mut().for_each(Side::begin);
         for candidate in candidates {
             chosen(&mut self.candidates, *candidate)?.begin();
@@ -281,7 +275,7 @@ impl<'model> Session<'model> {
         let end = window.tokens.len();
         for from in (0..end).step_by(self.shape.batch as usize) {
             let to = end.min(from + self.shape.batch as usize);
-            let seconds = self.batch((chunk, &window), from..to, candidates, &mut scores, told)?;
+            let seconds = self.batch(&window, from..to, &mut scores, told)?;
             scores.scoring += seconds;
         }
         scores.forward = started.elapsed().as_secs_f64() - scores.scoring;
@@ -306,12 +300,12 @@ impl<'model> Session<'model> {
     /// Reads one batch and scores its rows; gives the seconds of the scoring.
     fn batch(
         &mut self,
-        (chunk, window): (u32, &Window),
+        window: &Window,
         positions: Range<usize>,
-        candidates: &[u32],
         scores: &mut WindowScores,
         told: &Told<'_>,
     ) -> Result<f64, NativeError> {
+        let chunk = scores.chunk;
         let places = places(window, &positions);
         let targets = targets(window, &places);
         let batch = Batch { targets: &targets, threads: self.shape.threads as usize };
@@ -332,15 +326,15 @@ impl<'model> Session<'model> {
             None => None,
         };
         seconds += timed.elapsed().as_secs_f64();
-        for (place, candidate) in candidates.iter().enumerate() {
+        for (candidate, found) in &mut scores.candidates {
             let side = chosen(&mut self.candidates, *candidate)?;
             told.phase(Phase::Measure);
             side.read(chunk, window, positions.clone())?;
             timed = Instant::now();
             let rows = side.rows(chunk, places.clone())?;
             match &reference {
-                None => rows::alone(&rows, batch, &mut scores.candidates[place]),
-                Some(reference) => rows::compared(reference, &rows, batch, &mut scores.candidates[place])?,
+                None => rows::alone(&rows, batch, found),
+                Some(reference) => rows::compared(reference, &rows, batch, found)?,
             }
             seconds += timed.elapsed().as_secs_f64();
         }
@@ -350,16 +344,6 @@ impl<'model> Session<'model> {
 
 fn rejected(text: &str) -> NativeError {
     NativeError::Rejected(text.to_string())
-}
-
-fn stored_vocabulary(evaluation: &Evaluation) -> Result<Option<u32>, NativeError> {
-    for source in evaluation.reference.iter().chain(&evaluation.candidates) {
-        if let Source::Store { path } = source {
-            let store = gguflab_data::logits::LogitStore::open(path).map_err(side::refused)?;
-            return Ok(Some(store.head().vocabulary));
-        }
-    }
-    Ok(None)
 }
 
 /// The places of the scored positions of a batch among all scored positions of its window.

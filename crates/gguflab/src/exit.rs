@@ -12,6 +12,7 @@ use gguflab_lab::inspect::InspectError;
 use gguflab_lab::results::ResultsError;
 use gguflab_lab::{EngineError, LaboratoryError, StudyError};
 use gguflab_store::StoreError;
+use gguflab_types::{Ending, Outcome};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -148,11 +149,15 @@ fn of_gate(error: &GateError) -> u8 {
     }
 }
 
+/// Of what did not come to its end.
+pub(crate) fn of_ending(ending: &Ending) -> u8 {
+    if ending.outcome == Outcome::Cancelled { STOPPED } else { FAILED }
+}
+
 fn of_evaluation(error: &EvaluateError) -> u8 {
     match error {
         EvaluateError::NoChunks { .. } => USAGE,
-        EvaluateError::Ended(ending) if ending.outcome == gguflab_types::Outcome::Cancelled => STOPPED,
-        EvaluateError::Ended(_) => FAILED,
+        EvaluateError::Ended(ending) => of_ending(ending),
         EvaluateError::Journal { .. } | EvaluateError::Busy { .. } => STORE,
         EvaluateError::Engine(error) => of_engine(error),
         EvaluateError::File { .. }

@@ -59,10 +59,13 @@ pub struct FormatRow {
     open: Open,
 }
 
+/// The format that has no records of its own.
+const TEXT: &str = "text";
+
 /// All formats. A file with another ending is a text, each file one record.
 pub const FORMATS: &[FormatRow] = &[
     FormatRow {
-        name: "text",
+        name: TEXT,
         endings: &["txt", "text"],
         open: |unit, path| text(path, unit.unwrap_or(Unit::Paragraph)),
     },
@@ -99,6 +102,12 @@ pub(crate) fn format_of(name: &str) -> Option<&'static FormatRow> {
     let plain = lower.strip_suffix(".gz").unwrap_or(&lower);
     let ending = plain.rsplit_once('.').map(|(_, ending)| ending)?;
     FORMATS.iter().find(|format| format.endings.contains(&ending))
+}
+
+/// Whether a file's name is that of a text that is read as it is: not packed, and of no format with records.
+#[must_use]
+pub fn is_plain_text(name: &str) -> bool {
+    !name.to_lowercase().ends_with(".gz") && format_of(name).is_none_or(|format| format.name == TEXT)
 }
 
 impl DataFile {

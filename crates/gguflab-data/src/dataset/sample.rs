@@ -13,7 +13,7 @@ mod tokens;
 use std::collections::BTreeMap;
 
 pub use card::languages_of_card;
-pub use manifest::{Manifest, SourceFile, SourceRows, sha256};
+pub use manifest::{Manifest, SourceFile, SourceRows};
 pub use tokens::{CountTokens, TokenEstimate};
 
 use super::error::DatasetError;

@@ -1,6 +1,7 @@
 //! What is said of a search for a build.
 
 use super::{Bisected, Conclusion, Criterion, Finding, Heard};
+use crate::documents::change_cell;
 use crate::outputs::verdict_cell;
 use gguflab_report::chart::{Axis, ChartKind, Row};
 use gguflab_report::{Cell, Chart, Column, Document, Table, Tone};
@@ -76,13 +77,8 @@ fn questions(found: &Bisected) -> Table {
         ],
     );
     for (number, heard) in found.heard.iter().enumerate() {
-        let difference = heard.difference.as_ref().map_or_else(
-            || Cell::missing("nothing was measured"),
-            |difference| {
-                let interval = difference.interval.map(|interval| (interval.low, interval.high));
-                Cell::change(difference.value, interval, Unit::Fraction)
-            },
-        );
+        let difference =
+            heard.difference.as_ref().map_or_else(|| Cell::missing("nothing was measured"), change_cell);
         table.push([
             Cell::count(number as u64 + 1),
             Cell::text(found.names.get(heard.build).cloned().unwrap_or_default()),

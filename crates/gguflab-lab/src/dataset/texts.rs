@@ -3,8 +3,8 @@
 use super::WriteError;
 use crate::evaluate::Text;
 use crate::files::put;
-use gguflab_data::dataset::sample::sha256;
 use gguflab_data::dataset::{Dataset, DatasetError};
+use gguflab_data::sums;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub fn write_texts(dataset: &Dataset, folder: &Path) -> Result<Vec<Text>, WriteE
     std::fs::create_dir_all(folder).map_err(|cause| WriteError::file("make the folder", folder, cause))?;
     let mut files = Vec::new();
     for (language, text) in texts {
-        let hash = sha256(text.as_bytes());
+        let hash = sums::of_bytes(text.as_bytes());
         let digits: String = hash.chars().filter(char::is_ascii_hexdigit).take(DIGITS).collect();
         let path = folder.join(format!("{digits}.txt"));
         put(&path, |beside| std::fs::write(beside, &text))

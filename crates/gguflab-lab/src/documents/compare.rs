@@ -6,7 +6,7 @@ use crate::bench::Record;
 use crate::compare::{Compared, Judged};
 use crate::interleave::{Interleaved, Reason, blocks};
 use crate::outputs;
-use gguflab_report::chart::{Axis, ChartKind, Reference, Row};
+use gguflab_report::chart::{Axis, ChartKind, Reference};
 use gguflab_report::document::Tone;
 use gguflab_report::format::number;
 use gguflab_report::{Cell, Chart, Column, Document, Table};
@@ -105,8 +105,7 @@ pub(super) fn verdict_cell(verdict: Verdict) -> Cell {
 fn chart(compared: &Compared) -> Chart {
     let row = |judged: &Judged| {
         let difference = &judged.look.as_ref()?.difference;
-        let interval = difference.interval.map(|interval| (interval.low, interval.high));
-        Some(Row::new(judged.quantity.text.clone(), difference.value, interval))
+        Some(super::row(judged.quantity.text.clone(), difference))
     };
     let [reference, candidate] = &compared.names;
     Chart {

@@ -143,11 +143,7 @@ fn times_chart(record: &Record) -> Option<Chart> {
 }
 
 fn place(request: &Request, estimate: &Estimate) -> Point {
-    let point = Point::new(f64::from(request.depth), estimate.value).label(request.label());
-    match estimate.interval {
-        Some(interval) => point.y_interval(interval.low, interval.high),
-        None => point,
-    }
+    super::point(f64::from(request.depth), estimate).label(request.label())
 }
 
 /// A chart against the depth; none where there are not two points.

@@ -6,16 +6,22 @@ mod tables;
 mod worst;
 
 use super::words::count;
-use crate::evaluate::{Evaluated, Judged, Reason, Rule, Values, sequence};
+use crate::evaluate::{Evaluated, Reason, Rule, SideIdentity, Values, sequence, slices};
 use gguflab_report::Document;
-use gguflab_stats::{CONFIDENCE, ClusterMean, Estimate, Ratio};
+use gguflab_stats::{CONFIDENCE, ClusterMean, Estimate, Percentiles, Ratio};
+
+/// Percentiles that the composite metric is made of.
+const COMPOSED: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+/// Seed of the bootstrap of windows.
+const SEED: u64 = 42;
 
 /// A side with all that it said.
 pub(super) struct Side {
     pub(super) name: String,
-    /// Its name on a picture: the file without its ending, or what distinguishes it.
     pub(super) bytes: u64,
     pub(super) values: Values,
+    /// The percentiles of its divergence that the composite metric is made of.
+    pub(super) percentiles: Option<Percentiles>,
 }
 
 /// All that the parts of the document are made from.
@@ -28,9 +34,10 @@ pub(super) struct Found<'a> {
 impl Found<'_> {
     fn new(evaluated: &Evaluated) -> Found<'_> {
         let head = &evaluated.head;
-        let side = |identity: &crate::evaluate::SideIdentity, values| Side {
+        let side = |identity: &SideIdentity, values: Values| Side {
             name: identity.name.clone(),
             bytes: identity.bytes,
+            percentiles: percentiles(&values, &COMPOSED),
             values,
         };
         let candidates = head.candidates.iter().enumerate();
@@ -40,9 +47,7 @@ impl Found<'_> {
             candidates: candidates.map(|(index, one)| side(one, evaluated.candidate(index))).collect(),
         }
     }
-}
 
-impl Found<'_> {
     /// A mean with its interval: one that holds whenever it ends, where what was seen decided when it did.
     pub(super) fn estimate(&self, mean: ClusterMean) -> Estimate {
         self.ratio(&mean.ratio())
@@ -54,11 +59,6 @@ impl Found<'_> {
             Rule::All => ratio.estimate(CONFIDENCE),
             Rule::Width(_) | Rule::Decide(_) => sequence(self.candidates.len()).estimate(ratio),
         }
-    }
-
-    /// What candidates are judged by.
-    pub(super) fn judged(&self) -> Judged {
-        if self.reference.is_some() { Judged::Divergence } else { Judged::Nll }
     }
 }
 
@@ -138,5 +138,16 @@ fn how(evaluated: &Evaluated) -> String {
 
 /// The mean of a vector for each window.
 fn mean(values: &[Vec<f64>]) -> Option<ClusterMean> {
-    ClusterMean::of(&crate::evaluate::slices(values), None)
+    ClusterMean::of(&slices(values), None)
+}
+
+/// Percentiles of the divergence.
+fn percentiles(values: &Values, probabilities: &[f64]) -> Option<Percentiles> {
+    Percentiles::of(&slices(&values.divergence), probabilities, None, CONFIDENCE, SEED)
+}
+
+/// Windows by their numbers, each with the mean of its values that are numbers.
+fn window_means(chunks: &[u32], values: &[Vec<f64>]) -> Vec<(u32, f64)> {
+    let mean = |(chunk, values): (&u32, &Vec<f64>)| Some((*chunk, ClusterMean::of(&[values], None)?.mean));
+    chunks.iter().zip(values).filter_map(mean).collect()
 }

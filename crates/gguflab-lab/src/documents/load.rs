@@ -2,6 +2,7 @@
 
 use super::words::{count, list};
 use super::{estimate_cell, subject};
+use crate::documents;
 use crate::load::figures::{Figures, PERCENTILES as SHOWN, TIMES};
 use crate::load::knee::{Knee, knee, power};
 use crate::load::{Arrivals, Level, LoadRecord, is_distorted};
@@ -252,11 +253,7 @@ impl<'a> Group<'a> {
     fn throughput_chart(&self, knee: Option<usize>) -> Chart {
         let point = |figures: &Figures| {
             let tokens = figures.tokens.as_ref()?;
-            let point = Point::new(figures.load(), tokens.value).label(name(figures.arrivals));
-            Some(match tokens.interval {
-                Some(interval) => point.y_interval(interval.low, interval.high),
-                None => point,
-            })
+            Some(documents::point(figures.load(), tokens).label(name(figures.arrivals)))
         };
         let points: Vec<Point> = self.figures.iter().filter_map(point).collect();
         let mut series = vec![Series { name: "output".to_string(), shape: Shape::Line, points }];
@@ -272,12 +269,8 @@ impl<'a> Group<'a> {
 
     fn times_chart(&self, metric: &str, title: &str, knee: Option<usize>) -> Chart {
         let point = |figures: &Figures, probability: f64| {
-            let estimate = figures.times_of(metric)?.percentile(probability)?.estimate.clone()?;
-            let point = Point::new(figures.load(), estimate.value).label(name(figures.arrivals));
-            Some(match estimate.interval {
-                Some(interval) => point.y_interval(interval.low, interval.high),
-                None => point,
-            })
+            let estimate = figures.times_of(metric)?.percentile(probability)?.estimate.as_ref()?;
+            Some(documents::point(figures.load(), estimate).label(name(figures.arrivals)))
         };
         let line = |(probability, name): (f64, &str)| {
             let points: Vec<Point> =

@@ -1,10 +1,10 @@
 //! What a store of logits holds.
 
-use crate::evaluate::{EvaluateError, RecordRequest, Recorded, Side};
+use crate::evaluate::{EvaluateError, RecordRequest, Recorded, SideIdentity};
 use gguflab_data::logits::LogitStore;
 use gguflab_report::{Cell, Document};
 use gguflab_types::Unit;
-use gguflab_types::evaluation::Source;
+use std::path::Path;
 
 /// The document of a recording.
 #[must_use]
@@ -43,11 +43,11 @@ pub fn recorded(request: &RecordRequest, recorded: &Recorded) -> Document {
 /// The document of a store that is there.
 ///
 /// # Errors
-/// When it cannot be read any more.
-pub fn shown(side: &Side) -> Result<Document, EvaluateError> {
-    let mut document = Document::new(format!("Logits in {}", side.identity.file));
-    let Source::Store { path } = &side.source else { return Ok(document) };
+/// When it cannot be read or used.
+pub fn shown(path: &Path) -> Result<Document, EvaluateError> {
     let store = LogitStore::open(path)?;
+    let identity = SideIdentity::of_store(path, &store)?;
+    let mut document = Document::new(format!("Logits in {}", identity.file));
     let head = store.head();
     let chunks = head.chunks();
     let unknown = || Cell::missing("the file does not say");
@@ -64,8 +64,8 @@ pub fn shown(side: &Side) -> Result<Document, EvaluateError> {
         ("windows", Cell::text(format!("{} to {} of {}", chunks.start, chunks.end, head.text_chunks))),
         ("scored positions", Cell::count(positions as u64)),
         ("vocabulary", Cell::count(u64::from(head.vocabulary))),
-        ("keeps", Cell::text(&side.identity.quantisation)),
-        ("size", Cell::number(side.identity.bytes as f64, Unit::Bytes)),
+        ("keeps", Cell::text(&identity.quantisation)),
+        ("size", Cell::number(identity.bytes as f64, Unit::Bytes)),
     ]);
     Ok(document)
 }

@@ -1,8 +1,9 @@
 //! What was found of each window, one JSON object on a line, after a line that says of what. A line that was cut off by
 //! a kill is dropped when the journal is opened again.
 
-use super::{EvaluateError, Head, Scored, file, hexadecimal};
-use sha2::{Digest, Sha256};
+use super::{EvaluateError, Head, file};
+use gguflab_data::sums;
+use gguflab_types::evaluation::WindowScores;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ impl Journal {
         folder: Option<&Path>,
         head: &Head,
         anew: bool,
-    ) -> Result<(Journal, Vec<Scored>), EvaluateError> {
+    ) -> Result<(Journal, Vec<WindowScores>), EvaluateError> {
         let Some(folder) = folder else { return Ok((Journal { file: None }, Vec::new())) };
         std::fs::create_dir_all(folder).map_err(|source| file("make the folder", folder, source))?;
         let first = line(head);
@@ -51,7 +52,7 @@ impl Journal {
     }
 
     /// Adds a window.
-    pub(super) fn add(&mut self, scored: &Scored) -> Result<(), EvaluateError> {
+    pub(super) fn add(&mut self, scored: &WindowScores) -> Result<(), EvaluateError> {
         let Some((opened, path)) = &mut self.file else { return Ok(()) };
         opened.write_all(line(scored).as_bytes()).map_err(|source| file("write", path, source))
     }
@@ -63,12 +64,12 @@ fn line<T: serde::Serialize>(what: &T) -> String {
 }
 
 fn name(head: &str) -> String {
-    let hash = hexadecimal(&Sha256::digest(head.as_bytes()));
+    let hash = sums::of_bytes(head.as_bytes());
     format!("{}.jsonl", &hash[..NAME_DIGITS])
 }
 
 /// The windows in a journal and the bytes up to the last whole one; `None` where there is no journal.
-fn read(path: &Path, head: &str) -> Result<Option<(u64, Vec<Scored>)>, EvaluateError> {
+fn read(path: &Path, head: &str) -> Result<Option<(u64, Vec<WindowScores>)>, EvaluateError> {
     let failed = |source| file("read", path, source);
     let opened = match File::open(path) {
         Ok(opened) => opened,
@@ -115,8 +116,8 @@ mod tests {
         }
     }
 
-    fn scored(chunk: u32) -> Scored {
-        Scored { chunk, pieces: vec!["größer".to_string()], ..Scored::default() }
+    fn scored(chunk: u32) -> WindowScores {
+        WindowScores { chunk, pieces: vec!["größer".to_string()], ..WindowScores::default() }
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Which window is scored next, for which candidates, and when it is enough: a pure function of what was scored, so
 //! that a resumed run decides as the run before it did.
 
-use super::Scored;
+use gguflab_data::sums;
 use gguflab_stats::elimination::{Margin, Rules, Standing};
 use gguflab_stats::{ConfidenceSequence, Elimination, Goal, Part, Ratio, parts};
-use gguflab_types::evaluation::TokenScores;
-use sha2::{Digest, Sha256};
+use gguflab_types::evaluation::{TokenScores, WindowScores};
 
 /// The share of the best one's divergence or perplexity below which differences do not matter, unless another is asked for.
 const MARGIN: f64 = 0.05;
@@ -68,7 +67,7 @@ impl Walk {
     }
 
     /// The next window; `None` when it is enough. `scored` only ever grows.
-    pub(super) fn next(&mut self, scored: &[Scored]) -> Option<Active> {
+    pub(super) fn next(&mut self, scored: &[WindowScores]) -> Option<Active> {
         for window in scored.get(self.seen..).unwrap_or_default() {
             self.take_in(window);
         }
@@ -97,7 +96,7 @@ impl Walk {
         }
     }
 
-    fn take_in(&mut self, window: &Scored) {
+    fn take_in(&mut self, window: &WindowScores) {
         let part = |candidate: usize| {
             let scores = window.candidates.get(&u32::try_from(candidate).ok()?)?;
             Some(part(scores, self.judged)).filter(|part| part.size > 0.0)
@@ -141,16 +140,13 @@ fn part(scores: &TokenScores, judged: Judged) -> Part {
         Judged::Divergence => &scores.divergence,
         Judged::Nll => &scores.nll,
     };
-    let values: Vec<f64> = values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
-    parts(&[&values]).pop().unwrap_or(Part { sum: 0.0, size: 0.0 })
+    parts(&[&gguflab_stats::values(values)]).pop().unwrap_or(Part { sum: 0.0, size: 0.0 })
 }
 
 /// A random order: by the hash of seed and number, which is the same on every machine.
 fn shuffle(chunks: &mut [u32], seed: u64) {
     chunks.sort_by_cached_key(|chunk| {
-        let digest =
-            Sha256::new().chain_update(seed.to_le_bytes()).chain_update(chunk.to_le_bytes()).finalize();
-        digest.to_vec()
+        sums::of_bytes(&[&seed.to_le_bytes()[..], &chunk.to_le_bytes()].concat())
     });
 }
 
@@ -163,10 +159,10 @@ mod tests {
     fn the_order_depends_on_the_seed_alone_and_loses_no_window() {
         let order = |seed| {
             let mut walk = Walk::new((3..40).collect(), seed, 1, Rule::All, Judged::Nll);
-            let mut scored: Vec<Scored> = Vec::new();
+            let mut scored: Vec<WindowScores> = Vec::new();
             while let Some(active) = walk.next(&scored) {
                 assert_eq!(active.candidates, [0]);
-                scored.push(Scored { chunk: active.chunk, ..Scored::default() });
+                scored.push(WindowScores { chunk: active.chunk, ..WindowScores::default() });
             }
             scored.iter().map(|scored| scored.chunk).collect::<Vec<u32>>()
         };
@@ -180,7 +176,7 @@ mod tests {
     }
 
     /// Windows in which candidate 1 is twice as far as candidate 0, and 2 as far as 0 but for what cancels.
-    fn window(chunk: u32, candidates: &[u32]) -> Scored {
+    fn window(chunk: u32, candidates: &[u32]) -> WindowScores {
         let base = 0.1 + 0.05 * f64::from(chunk * 7919 % 13) / 13.0;
         let scores = |candidate: u32| {
             let wobble = 1.0 + (f64::from(chunk * 31 % 7) - 3.0) / 30.0;
@@ -188,12 +184,12 @@ mod tests {
             TokenScores { divergence: vec![Some(value); 8], ..TokenScores::default() }
         };
         let candidates = candidates.iter().map(|candidate| (*candidate, scores(*candidate))).collect();
-        Scored { chunk, candidates, ..Scored::default() }
+        WindowScores { chunk, candidates, ..WindowScores::default() }
     }
 
-    fn walk(rule: Rule) -> (Vec<Scored>, Vec<Standing>) {
+    fn walk(rule: Rule) -> (Vec<WindowScores>, Vec<Standing>) {
         let mut walk = Walk::new((0..400).collect(), 1, 3, rule, Judged::Divergence);
-        let mut scored: Vec<Scored> = Vec::new();
+        let mut scored: Vec<WindowScores> = Vec::new();
         while let Some(active) = walk.next(&scored) {
             scored.push(window(active.chunk, &active.candidates));
         }

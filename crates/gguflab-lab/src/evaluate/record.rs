@@ -1,10 +1,10 @@
 //! Records what a reference says of a text, to be compared with later.
 
 use super::{EvaluateError, Progress, Run, Side, SideIdentity, Text, check_texts, refused, text_identity};
+use gguflab_data::sums;
 use gguflab_engine::{Control, EngineSpecification, Stop};
 use gguflab_types::evaluation::{Evaluation, Opened, RecordingOrder, Source, StoreForm, Windowing};
-use gguflab_types::{Deadlines, Ending, Outcome};
-use sha2::{Digest, Sha256};
+use gguflab_types::{Deadlines, Ending};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -97,14 +97,6 @@ pub fn record(
     Ok(Recorded { opened, windows, resumed, positions, bytes, ending })
 }
 
-impl Recorded {
-    /// Whether the user stopped it.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Cancelled)
-    }
-}
-
 fn evaluation(request: &RecordRequest) -> Result<Evaluation, EvaluateError> {
     let identity = &request.reference.identity;
     let order = RecordingOrder {
@@ -139,6 +131,6 @@ fn hash(texts: &[Text]) -> Result<String, EvaluateError> {
         texts.iter().map(|text| Ok(text_identity(text)?.sha256)).collect::<Result<_, EvaluateError>>()?;
     Ok(match hashes.as_slice() {
         [only] => only.clone(),
-        several => super::hexadecimal(&Sha256::digest(several.concat())),
+        several => sums::of_bytes(several.concat().as_bytes()),
     })
 }

@@ -3,12 +3,10 @@
 use super::EvaluateError;
 use crate::laboratory::{Laboratory, LaboratoryError, Parts};
 use gguflab_data::logits::{LogitStore, StoreHead};
+use gguflab_data::sums;
 use gguflab_types::Configuration;
 use gguflab_types::evaluation::{Source, Windowing};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 /// One side.
@@ -42,10 +40,27 @@ pub struct SideIdentity {
     pub bytes: u64,
     /// Its settings, as one line.
     pub settings: String,
-    /// Hash of the file of a store; empty for a model, which its fingerprint tells.
+    /// Hash of the file of a store, in the head of an evaluation; empty for a model, which its fingerprint tells.
     pub content: String,
     /// Whether it is a store that keeps only a part of each row.
     pub is_sketch: bool,
+}
+
+impl SideIdentity {
+    /// Of a store that is open.
+    pub(crate) fn of_store(path: &Path, store: &LogitStore) -> Result<SideIdentity, EvaluateError> {
+        let head = store.head();
+        Ok(SideIdentity {
+            name: path.display().to_string(),
+            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            fingerprint: head.model.as_ref().map(|model| model.fingerprint.clone()).unwrap_or_default(),
+            tokenizer: head.tokenizer.clone().unwrap_or_default(),
+            quantisation: kept(head),
+            bytes: std::fs::metadata(path).map_err(|source| super::file("read", path, source))?.len(),
+            is_sketch: head.sketch.is_some(),
+            ..SideIdentity::default()
+        })
+    }
 }
 
 impl Side {
@@ -84,59 +99,34 @@ impl Side {
         Ok(Ok(Side { identity, source, warnings, windowing: None }))
     }
 
+    /// What it is, with the hash of the file of a store: stores of another text may be as long.
+    pub(super) fn with_content(&self) -> Result<SideIdentity, EvaluateError> {
+        let content = match &self.source {
+            Source::Model { .. } => String::new(),
+            Source::Store { path } => {
+                sums::of_file(path).map_err(|source| super::file("read", path, source))?
+            }
+        };
+        Ok(SideIdentity { content, ..self.identity.clone() })
+    }
+
     /// A store of logits.
     ///
     /// # Errors
     /// When it cannot be read or used.
     pub fn of_store(path: &Path) -> Result<Side, EvaluateError> {
         let store = LogitStore::open(path)?;
-        let bytes = std::fs::metadata(path).map_err(|source| super::file("read", path, source))?.len();
-        let head = store.head();
-        let text = path.display().to_string();
-        let identity = SideIdentity {
-            name: text,
-            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            fingerprint: head.model.as_ref().map(|model| model.fingerprint.clone()).unwrap_or_default(),
-            tokenizer: head.tokenizer.clone().unwrap_or_default(),
-            quantisation: kept(head),
-            bytes,
-            settings: String::new(),
-            content: hash(path).map_err(|source| super::file("read", path, source))?,
-            is_sketch: head.sketch.is_some(),
-        };
-        let windowing = Some(head.windowing.clone());
+        let identity = SideIdentity::of_store(path, &store)?;
+        let windowing = Some(store.head().windowing.clone());
         let source = Source::Store { path: path.to_path_buf() };
         Ok(Side { identity, source, warnings: Vec::new(), windowing })
     }
-
-    /// Whether a file is a store of logits, by its first bytes.
-    #[must_use]
-    pub fn is_store(path: &Path) -> bool {
-        let mut start = [0; 4];
-        let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-        read.is_ok() && STORES.contains(&&start)
-    }
 }
-
-/// How stores begin: Parquet, llama-perplexity's file, HDF5.
-const STORES: [&[u8; 4]; 3] = [b"PAR1", b"_log", b"\x89HDF"];
 
 /// The file without its ending, and what is set for it alone.
 fn called(file: &str, own: &[String]) -> String {
     let stem = file.strip_suffix(".gguf").unwrap_or(file);
     std::iter::once(stem).chain(own.iter().map(String::as_str)).collect::<Vec<&str>>().join(" ")
-}
-
-/// Of the whole file: stores of another text may be as long.
-fn hash(path: &Path) -> io::Result<String> {
-    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(super::hexadecimal(&hash.finalize())),
-            bytes => hash.update(&buffer[..bytes]),
-        }
-    }
 }
 
 fn kept(head: &StoreHead) -> String {

@@ -1,8 +1,8 @@
 //! What was found, laid out for the statistics: a vector for each window, in the order of their numbers.
 
-use super::{Evaluated, Scored};
-use gguflab_stats::agreements;
-use gguflab_types::evaluation::TokenScores;
+use super::{Evaluated, Judged};
+use gguflab_stats::{agreements, values};
+use gguflab_types::evaluation::{TokenScores, WindowScores};
 use std::ops::Range;
 
 /// What one side said; one entry for each window, each with one value for each scored position. What is no number is
@@ -37,18 +37,24 @@ impl Values {
         broken(&self.nll).max(broken(&self.divergence))
     }
 
-    fn add(&mut self, scored: &Scored, scores: &TokenScores) {
-        let number = |values: &[Option<f64>]| -> Vec<f64> {
-            values.iter().map(|value| value.unwrap_or(f64::NAN)).collect()
-        };
+    fn add(&mut self, scored: &WindowScores, scores: &TokenScores) {
         self.chunks.push(scored.chunk);
-        self.nll.push(number(&scores.nll));
-        self.divergence.push(number(&scores.divergence));
+        self.nll.push(values(&scores.nll));
+        self.divergence.push(values(&scores.divergence));
         self.same_top.push(agreements(scores));
-        self.lower_bound.push(number(&scores.lower_bound));
+        self.lower_bound.push(values(&scores.lower_bound));
         // Of what has no number the bytes do not count either.
         let known = scores.nll.iter().zip(&scored.bytes).filter(|(nll, _)| nll.is_some());
         self.bytes.push(known.map(|(_, bytes)| u64::from(*bytes)).sum());
+    }
+
+    /// What the side is judged by.
+    #[must_use]
+    pub fn judged(&self, judged: Judged) -> &[Vec<f64>] {
+        match judged {
+            Judged::Divergence => &self.divergence,
+            Judged::Nll => &self.nll,
+        }
     }
 
     /// Whether divergences are estimates from a sketch, which have a lower bound beside them.
@@ -97,13 +103,13 @@ impl Evaluated {
         self.side(|scored| scored.reference.as_ref())
     }
 
-    fn side<'a>(&'a self, of: impl Fn(&'a Scored) -> Option<&'a TokenScores>) -> Values {
-        let mut windows: Vec<(&Scored, &TokenScores)> =
+    fn side<'a>(&'a self, of: impl Fn(&'a WindowScores) -> Option<&'a TokenScores>) -> Values {
+        let mut windows: Vec<(&WindowScores, &TokenScores)> =
             self.scored.iter().filter_map(|scored| Some((scored, of(scored)?))).collect();
         windows.sort_by_key(|(scored, _)| scored.chunk);
-        let mut values = Values::default();
-        windows.into_iter().for_each(|(scored, scores)| values.add(scored, scores));
-        values
+        let mut all = Values::default();
+        windows.into_iter().for_each(|(scored, scores)| all.add(scored, scores));
+        all
     }
 
     /// The windows of each text, by their numbers.

@@ -3,7 +3,7 @@
 use super::bench::Watcher;
 use super::compare::{limits, quantity};
 use crate::cli::{Bisect, EngineArguments};
-use crate::exit::{FAILED, STOPPED};
+use crate::exit::{FAILED, of_ending};
 use crate::printer::{Printer, check_targets, write_document};
 use crate::{places, settings};
 use anyhow::Result;
@@ -34,7 +34,7 @@ pub(crate) fn bisect(arguments: &Bisect, printer: &Printer) -> Result<ExitCode> 
         Ok(found) => found,
         Err(ending) => {
             printer.error(&ending.cause);
-            return Ok(ExitCode::from(if ending.outcome == Outcome::Cancelled { STOPPED } else { FAILED }));
+            return Ok(ExitCode::from(of_ending(&ending)));
         }
     };
     let document = document(&found, &model);

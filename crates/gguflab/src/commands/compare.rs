@@ -10,6 +10,7 @@ use anyhow::Result;
 use gguflab_lab::bench::BenchRequest;
 use gguflab_lab::compare::{CompareRequest, compare as measure, usual_quantities};
 use gguflab_lab::interleave::{Limits, Reason, Side, VISITS_PER_BLOCK};
+use gguflab_lab::laboratory::each_once;
 use gguflab_lab::quantity::Quantity;
 use gguflab_lab::results::{is_results, read};
 use gguflab_lab::{documents, perf_methodology};
@@ -97,15 +98,9 @@ pub(super) fn code(reason: &Reason, printer: &Printer) -> ExitCode {
 
 /// Remarks of both sides, each once.
 pub(super) fn warnings(sides: &[Side; 2]) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
-    for laboratory in sides.iter().map(|side| &side.laboratory) {
-        for warning in laboratory.warnings.iter().cloned().chain(laboratory.memory_warning()) {
-            if !all.contains(&warning) {
-                all.push(warning);
-            }
-        }
-    }
-    all
+    let laboratories = sides.iter().map(|side| &side.laboratory);
+    let warnings = laboratories.flat_map(|one| one.warnings.iter().cloned().chain(one.memory_warning()));
+    each_once(warnings)
 }
 
 /// How long two sides are measured in turn.

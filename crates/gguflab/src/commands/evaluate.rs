@@ -8,7 +8,7 @@ use anyhow::Result;
 use gguflab_lab::evaluate::{
     EvaluateRequest, Evaluated, Progress, Reason, Rule, Side, Text, evaluate as score,
 };
-use gguflab_lab::{EngineSpecification, Parts, Stop, dataset, documents, pasted};
+use gguflab_lab::{EngineSpecification, LogitStore, Parts, Stop, dataset, documents, pasted};
 use gguflab_types::evaluation::{WindowRule, Windowing};
 use gguflab_types::{Deadlines, Request, Workload};
 use std::ops::Range;
@@ -184,12 +184,10 @@ pub(super) fn texts(arguments: &TextArguments, printer: &Printer) -> Result<Vec<
 /// Whether a text is read as it is.
 fn is_plain(path: &Path, arguments: &TextArguments) -> bool {
     let parts = [&arguments.split, &arguments.field, &arguments.language_field];
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    let records = ["jsonl", "json", "csv", "tsv", "parquet", "gz"];
     parts.iter().all(|part| part.is_none())
         && !path.is_dir()
         && !path.to_string_lossy().starts_with("hf:")
-        && !ending.is_some_and(|ending| records.contains(&ending.as_str()))
+        && dataset::is_plain_text(&path.to_string_lossy())
 }
 
 fn of_dataset(named: &Text, arguments: &TextArguments, printer: &Printer) -> Result<Vec<Text>> {
@@ -252,7 +250,7 @@ pub(super) fn side(
     engine: &EngineSpecification,
     printer: &Printer,
 ) -> Result<Side> {
-    if Side::is_store(Path::new(text)) {
+    if LogitStore::is_one(Path::new(text)) {
         return Ok(Side::of_store(Path::new(text))?);
     }
     // A path with blanks in it needs no quotes of its own.

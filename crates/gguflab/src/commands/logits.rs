@@ -2,12 +2,13 @@
 
 use super::evaluate::{range, side, tell, texts, windowing};
 use crate::cli::{Logits, LogitsVerb, Record, ShowLogits};
-use crate::exit::{FAILED, STOPPED};
+use crate::exit::of_ending;
 use crate::printer::{Printer, check_targets};
 use crate::{places, settings};
 use anyhow::Result;
 use gguflab_lab::documents;
-use gguflab_lab::evaluate::{RecordRequest, Side, record as keep};
+use gguflab_lab::evaluate::{RecordRequest, record as keep};
+use gguflab_types::Outcome;
 use gguflab_types::evaluation::StoreForm;
 use std::process::ExitCode;
 
@@ -43,10 +44,11 @@ fn record(arguments: &Record, printer: &Printer) -> Result<ExitCode> {
     printer.document(&documents::logits::recorded(&request, &recorded))?;
     Ok(match &recorded.ending {
         None => ExitCode::SUCCESS,
-        Some(_) if recorded.is_stopped() => ExitCode::from(STOPPED),
         Some(ending) => {
-            printer.error(&format!("a window ended as {}: {}", ending.outcome, ending.cause));
-            ExitCode::from(FAILED)
+            if ending.outcome != Outcome::Cancelled {
+                printer.error(&format!("a window ended as {}: {}", ending.outcome, ending.cause));
+            }
+            ExitCode::from(of_ending(ending))
         }
     })
 }
@@ -70,7 +72,6 @@ fn form(arguments: &Record) -> Result<StoreForm> {
 }
 
 fn show(arguments: &ShowLogits, printer: &Printer) -> Result<ExitCode> {
-    let side = Side::of_store(&arguments.file)?;
-    printer.document(&documents::logits::shown(&side)?)?;
+    printer.document(&documents::logits::shown(&arguments.file)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,12 +2,12 @@
 
 use super::bench::Watcher;
 use crate::cli::Profile;
-use crate::exit::{FAILED, STOPPED};
+use crate::exit::of_ending;
 use crate::printer::{Printer, check_targets, write_document};
 use crate::settings;
 use anyhow::Result;
 use gguflab_lab::operations::{OperationsRequest, dissect, document};
-use gguflab_types::{Configuration, Outcome};
+use gguflab_types::Configuration;
 use std::process::ExitCode;
 
 pub(crate) fn profile(arguments: &Profile, printer: &Printer) -> Result<ExitCode> {
@@ -45,8 +45,7 @@ pub(crate) fn profile(arguments: &Profile, printer: &Printer) -> Result<ExitCode
         Ok(found) => found,
         Err(ending) => {
             printer.error(&format!("the profile ended as {}: {}", ending.outcome, ending.cause));
-            let stopped = ending.outcome == Outcome::Cancelled;
-            return Ok(ExitCode::from(if stopped { STOPPED } else { FAILED }));
+            return Ok(ExitCode::from(of_ending(&ending)));
         }
     };
     let document = document(&laboratory.subject, &found, &laboratory.warnings);

@@ -166,9 +166,3 @@ impl SourceRows {
         (&self.field, &self.by, &self.files) == (&other.field, &other.by, &other.files)
     }
 }
-
-/// SHA-256 of bytes, in hexadecimal.
-#[must_use]
-pub fn sha256(bytes: &[u8]) -> String {
-    sums::of_bytes(bytes)
-}

@@ -1,20 +1,19 @@
 //! The pictures: divergence by percentile, window by window, against size, by text, against depth.
 
-use super::{Found, Side, mean};
+use super::{Found, Side, mean, percentiles, window_means};
+use crate::documents::{point, row};
 use crate::evaluate::slices;
-use gguflab_report::chart::{Axis, ChartKind, Point, Row, Series, Shape};
+use gguflab_report::chart::{Axis, ChartKind, Point, Series, Shape};
 use gguflab_report::{Chart, Document};
-use gguflab_stats::{CONFIDENCE, ClusterMean, Percentiles};
+use gguflab_stats::{Depth, by_depth as by_depth_of};
 use gguflab_types::Unit;
 
 /// Percentiles that are drawn.
 const DRAWN: [f64; 12] = [0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
 /// Parts of a window that are told apart when scores are drawn against depth.
-const DEPTHS: usize = 16;
+const DEPTHS: u32 = 16;
 /// Shortest window for which depth is worth a picture.
 const DEEP: u32 = 1024;
-/// Seed of the bootstrap of windows.
-const SEED: u64 = 42;
 
 pub(super) fn add(found: &Found<'_>, document: &mut Document) {
     if found.reference.is_some() {
@@ -55,13 +54,8 @@ fn series(found: &Found<'_>, points: impl Fn(&Side) -> Vec<Point>) -> Vec<Series
 
 fn by_percentile(found: &Found<'_>) -> Chart {
     let points = |side: &Side| {
-        let percentiles = Percentiles::of(&slices(&side.values.divergence), &DRAWN, None, CONFIDENCE, SEED);
-        let estimates = percentiles.map(|found| found.estimates()).unwrap_or_default();
-        let point = |(probability, estimate): (&f64, gguflab_stats::Estimate)| {
-            let point = Point::new(*probability, estimate.value);
-            estimate.interval.map_or(point.clone(), |interval| point.y_interval(interval.low, interval.high))
-        };
-        DRAWN.iter().zip(estimates).map(point).collect()
+        let estimates = percentiles(&side.values, &DRAWN).map(|found| found.estimates()).unwrap_or_default();
+        DRAWN.iter().zip(&estimates).map(|(probability, estimate)| point(*probability, estimate)).collect()
     };
     let across = Axis::new("share of tokens", Unit::Fraction);
     let kind = ChartKind::Lines { across, axis: divergence(), series: series(found, points) };
@@ -70,31 +64,19 @@ fn by_percentile(found: &Found<'_>) -> Chart {
 
 fn by_chunk(found: &Found<'_>, title: &str, axis: Axis, of: impl Fn(&Side) -> &Vec<Vec<f64>>) -> Chart {
     let points = |side: &Side| {
-        let windows = side.values.chunks.iter().zip(of(side));
-        windows
-            .filter_map(|(chunk, values)| {
-                Some(Point::new(f64::from(*chunk), gguflab_stats::mean(&finite(values))?))
-            })
-            .collect()
+        let means = window_means(&side.values.chunks, of(side));
+        means.into_iter().map(|(chunk, mean)| Point::new(f64::from(chunk), mean)).collect()
     };
     let kind =
         ChartKind::Lines { across: Axis::new("window", Unit::Count), axis, series: series(found, points) };
     Chart::new(title, "a window far off the others has unusual text", kind)
 }
 
-fn finite(values: &[f64]) -> Vec<f64> {
-    values.iter().copied().filter(|value| value.is_finite()).collect()
-}
-
 fn by_size(found: &Found<'_>) -> Chart {
     let candidate = |side: &Side| {
-        let mean = mean(&side.values.divergence)?;
-        let point = Point::new(side.bytes as f64, mean.mean);
-        let point = found
-            .estimate(mean)
-            .interval
-            .map_or(point.clone(), |interval| point.y_interval(interval.low, interval.high));
-        Some(Series { name: side.name.clone(), shape: Shape::Points, points: vec![point] })
+        let estimate = found.estimate(mean(&side.values.divergence)?);
+        let points = vec![point(side.bytes as f64, &estimate)];
+        Some(Series { name: side.name.clone(), shape: Shape::Points, points })
     };
     let kind = ChartKind::Scatter {
         across: Axis::new("size", Unit::Bytes),
@@ -107,14 +89,7 @@ fn by_size(found: &Found<'_>) -> Chart {
 /// In the order in which the candidates were given: with more and more of something, such as samples of an importance
 /// matrix, it shows where more changes nothing.
 fn by_composite(found: &Found<'_>) -> Chart {
-    let row = |side: &Side| {
-        let probabilities = [0.5, 0.9, 0.95, 0.99];
-        let percentiles =
-            Percentiles::of(&slices(&side.values.divergence), &probabilities, None, CONFIDENCE, SEED)?;
-        let composite = percentiles.composite()?;
-        let interval = composite.interval.map(|interval| (interval.low, interval.high));
-        Some(Row::new(&side.name, composite.value, interval))
-    };
+    let row = |side: &Side| Some(row(&side.name, &side.percentiles.as_ref()?.composite()?));
     let kind = ChartKind::Intervals {
         axis: Axis::new("composite", Unit::Nats).logarithmic(),
         rows: found.candidates.iter().filter_map(row).collect(),
@@ -129,9 +104,8 @@ fn by_text(found: &Found<'_>) -> Chart {
     let texts = found.evaluated.head.texts.iter().zip(&windows);
     let rows = texts.flat_map(|(text, range)| {
         found.candidates.iter().filter_map(move |side| {
-            let mean = mean(&side.values.within(range).divergence)?;
-            let interval = found.estimate(mean).interval.map(|interval| (interval.low, interval.high));
-            Some(Row::new(&text.label, mean.mean, interval).group(&side.name))
+            let estimate = found.estimate(mean(&side.values.within(range).divergence)?);
+            Some(row(&text.label, &estimate).group(&side.name))
         })
     });
     let kind = ChartKind::Intervals { axis: divergence(), rows: rows.collect(), reference: None };
@@ -141,26 +115,13 @@ fn by_text(found: &Found<'_>) -> Chart {
 /// The mean over the positions of each part of the windows.
 fn by_depth(found: &Found<'_>, title: &str, what: &str, of: impl Fn(&Side) -> &Vec<Vec<f64>>) -> Chart {
     let windowing = &found.evaluated.head.windowing;
-    let first = windowing.first_scored() as usize;
-    let width = (windowing.context as usize - first).div_ceil(DEPTHS);
+    let first = windowing.first_scored();
+    let width = (windowing.context - first).div_ceil(DEPTHS);
+    let edges: Vec<u32> = (0..=DEPTHS).map(|part| first + part * width).collect();
     let points = |side: &Side| {
-        let part = |place: usize| {
-            let range = |values: &Vec<f64>| {
-                let from = (place * width).min(values.len());
-                values[from..(from + width).min(values.len())].to_vec()
-            };
-            let values: Vec<Vec<f64>> = of(side).iter().map(range).collect();
-            let mean = ClusterMean::of(&slices(&values), None)?;
-            let middle = first + place * width + width / 2;
-            let point = Point::new(middle as f64, mean.mean);
-            Some(
-                found
-                    .estimate(mean)
-                    .interval
-                    .map_or(point.clone(), |interval| point.y_interval(interval.low, interval.high)),
-            )
-        };
-        (0..DEPTHS).filter_map(part).collect()
+        let depths = by_depth_of(&slices(of(side)), first, &edges, None);
+        let middle = |depth: &Depth| f64::from(depth.from + width / 2);
+        depths.iter().map(|depth| point(middle(depth), &found.estimate(depth.mean))).collect()
     };
     let kind = ChartKind::Lines {
         across: Axis::new("position", Unit::Tokens),

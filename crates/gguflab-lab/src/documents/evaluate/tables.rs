@@ -1,15 +1,13 @@
 //! The numbers: of each candidate, of each text, of each percentile, and as llama-perplexity prints them.
 
-use super::super::compare::verdict_cell;
 use super::{Found, Side, mean};
-use crate::documents::estimate_cell;
+use crate::documents::compare::verdict_cell;
+use crate::documents::{change_cell, ends, estimate_cell};
 use crate::evaluate::{Judged, Values, rules, slices};
 use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_stats::elimination::Standing;
 use gguflab_stats::llama_perplexity::{self, Statistics};
-use gguflab_stats::{
-    CONFIDENCE, ClusterMean, Estimate, Interval, Percentiles, beside, bits_per_byte, parts, top_share,
-};
+use gguflab_stats::{ClusterMean, Estimate, Interval, Percentiles, beside, bits_per_byte, parts, top_share};
 use gguflab_types::Unit;
 use gguflab_types::evaluation::WindowRule;
 
@@ -24,8 +22,6 @@ const PERCENTILES: [(f64, &str); 8] = [
     (0.99, "99 %"),
     (0.999, "99.9 %"),
 ];
-/// Seed of the bootstrap of windows.
-const SEED: u64 = 42;
 
 pub(super) fn add(found: &Found<'_>, document: &mut Document) {
     if found.reference.is_some() {
@@ -105,8 +101,8 @@ fn divergences(found: &Found<'_>) -> Table {
     for side in &found.candidates {
         let values = &side.values;
         let divergence = mean(&values.divergence);
-        let percentiles = side_percentiles(values, &[0.5, 0.9, 0.95, 0.99]);
-        let at = |probability| percentiles.as_ref().and_then(|percentiles| percentiles.at(probability));
+        let percentiles = side.percentiles.as_ref();
+        let at = |probability| percentiles.and_then(|percentiles| percentiles.at(probability));
         let all: Vec<f64> = values.divergence.iter().flatten().copied().collect();
         let mut cells = vec![
             Cell::text(&side.name),
@@ -116,7 +112,7 @@ fn divergences(found: &Found<'_>) -> Table {
             cell(at(0.99), Unit::Nats),
             mean_cell(found, mean(&values.same_top), Unit::Fraction),
             rms_cell(found, values),
-            cell(percentiles.as_ref().and_then(Percentiles::composite), Unit::Nats),
+            cell(percentiles.and_then(Percentiles::composite), Unit::Nats),
             design_cell(divergence),
             top_share(&all, 0.01)
                 .map_or(Cell::missing("all are 0"), |share| Cell::number(share, Unit::Fraction)),
@@ -143,12 +139,8 @@ fn add_sketched(found: &Found<'_>, document: &mut Document) {
     }
 }
 
-fn side_percentiles(values: &Values, probabilities: &[f64]) -> Option<Percentiles> {
-    Percentiles::of(&slices(&values.divergence), probabilities, None, CONFIDENCE, SEED)
-}
-
 /// p(candidate) − p(reference) of the token that came, for each scored position of the windows that both have.
-pub(super) fn probability_changes(found: &Found<'_>, values: &Values) -> Vec<Vec<f64>> {
+fn probability_changes(found: &Found<'_>, values: &Values) -> Vec<Vec<f64>> {
     let Some(reference) = &found.reference else { return Vec::new() };
     let reference = reference.values.shared(values);
     let change = |(own, other): (&Vec<f64>, &Vec<f64>)| {
@@ -203,20 +195,14 @@ fn ratio_cell(found: &Found<'_>, reference: &Side, side: &Side) -> Cell {
     let reference = reference.values.shared(&side.values);
     let mean = ClusterMean::of_differences(&slices(&side.values.nll), &slices(&reference.nll), None);
     match mean.map(|mean| found.estimate(mean).map(f64::exp_m1)) {
-        Some(estimate) => super::super::change_cell(&estimate),
+        Some(estimate) => change_cell(&estimate),
         None => missing(),
     }
 }
 
 /// The candidates from the best on: who raced against the leader, otherwise each against the one before it.
 fn ranking(found: &Found<'_>) -> Table {
-    let judged = |side: &Side| {
-        match found.judged() {
-            Judged::Divergence => &side.values.divergence,
-            Judged::Nll => &side.values.nll,
-        }
-        .clone()
-    };
+    let judged = |side: &'_ Side| side.values.judged(found.evaluated.head.judged()).to_vec();
     let mut order: Vec<(usize, f64)> = (0..found.candidates.len())
         .filter_map(|place| Some((place, mean(&judged(&found.candidates[place]))?.mean)))
         .collect();
@@ -264,19 +250,16 @@ fn standing(found: &Found<'_>, standing: &Standing) -> (Cell, Cell) {
 
 /// A relative difference of divergences or perplexities; in nats where a divergence is 0.
 fn difference_cell(found: &Found<'_>, difference: &Estimate, relative: bool) -> Cell {
-    match found.judged() {
-        Judged::Nll => super::super::change_cell(&difference.map(f64::exp_m1)),
-        Judged::Divergence if relative => super::super::change_cell(difference),
-        Judged::Divergence => {
-            let interval = difference.interval.map(|interval| (interval.low, interval.high));
-            Cell::change(difference.value, interval, Unit::Nats)
-        }
+    match found.evaluated.head.judged() {
+        Judged::Nll => change_cell(&difference.map(f64::exp_m1)),
+        Judged::Divergence if relative => change_cell(difference),
+        Judged::Divergence => Cell::change(difference.value, ends(difference), Unit::Nats),
     }
 }
 
 /// One candidate beside another, without a race.
 fn pair(found: &Found<'_>, own: &[Vec<f64>], other: &[Vec<f64>]) -> (Cell, Cell) {
-    let rules = rules(found.evaluated.rule, found.judged());
+    let rules = rules(found.evaluated.rule, found.evaluated.head.judged());
     let (own, other) = (parts(&slices(own)), parts(&slices(other)));
     let beside = beside(&own, &other, &rules, |ratio| found.ratio(ratio));
     match &beside.difference {
@@ -328,7 +311,7 @@ fn percentiles(found: &Found<'_>) -> Table {
     let mut table = Table::new("Percentiles of the divergence (95 % intervals)", columns);
     let probabilities = PERCENTILES.map(|(probability, _)| probability);
     for side in &found.candidates {
-        let estimates = side_percentiles(&side.values, &probabilities).map(|found| found.estimates());
+        let estimates = super::percentiles(&side.values, &probabilities).map(|found| found.estimates());
         let cells = estimates.unwrap_or_default().into_iter().map(|one| cell(Some(one), Unit::Nats));
         let largest = side.values.divergence.iter().flatten().copied().fold(f64::NAN, f64::max);
         table.push(
@@ -362,8 +345,8 @@ fn as_printed(found: &Found<'_>, side: &Side) -> Table {
             if let Some(estimate) = llama_perplexity::final_estimate(&nll) {
                 table.push([
                     Cell::text("Final estimate: PPL"),
-                    precise(estimate.value),
-                    precise(estimate.uncertainty),
+                    printed(estimate.value, false),
+                    printed(estimate.uncertainty, false),
                 ]);
             }
         }
@@ -393,8 +376,4 @@ fn words(name: &str) -> String {
 fn printed(value: f64, percent: bool) -> Cell {
     let unit = if percent { Unit::Fraction } else { Unit::None };
     Cell::Number { value, unit, digits: Some(7) }
-}
-
-fn precise(value: f64) -> Cell {
-    printed(value, false)
 }

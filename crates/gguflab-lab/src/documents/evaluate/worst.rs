@@ -1,10 +1,9 @@
 //! Where a candidate is furthest from its reference: the windows and the tokens, with their text.
 
-use super::{Found, Side};
-use crate::evaluate::Scored;
+use super::{Found, Side, window_means};
 use gguflab_report::{Cell, Column, Document, Table};
-use gguflab_stats::mean;
 use gguflab_types::Unit;
+use gguflab_types::evaluation::WindowScores;
 
 /// Windows and tokens that are shown of each candidate.
 const SHOWN: usize = 5;
@@ -25,18 +24,12 @@ pub(super) fn add(found: &Found<'_>, document: &mut Document) {
     document.fold("Worst windows and tokens", inside);
 }
 
-fn scored<'a>(found: &'a Found<'_>, chunk: u32) -> Option<&'a Scored> {
+fn scored<'a>(found: &'a Found<'_>, chunk: u32) -> Option<&'a WindowScores> {
     found.evaluated.scored.iter().find(|scored| scored.chunk == chunk)
 }
 
 fn windows(found: &Found<'_>, side: &Side) -> Table {
-    let mut order: Vec<(u32, f64)> = side
-        .values
-        .chunks
-        .iter()
-        .zip(&side.values.divergence)
-        .filter_map(|(chunk, values)| Some((*chunk, mean(&finite(values))?)))
-        .collect();
+    let mut order = window_means(&side.values.chunks, &side.values.divergence);
     order.sort_by(|one, other| other.1.total_cmp(&one.1));
     let columns = [
         Column::new("window"),
@@ -85,10 +78,6 @@ fn tokens(found: &Found<'_>, side: &Side) -> Table {
         ]);
     }
     table
-}
-
-fn finite(values: &[f64]) -> Vec<f64> {
-    values.iter().copied().filter(|value| value.is_finite()).collect()
 }
 
 /// Ends of lines and tabs as signs that can be seen.

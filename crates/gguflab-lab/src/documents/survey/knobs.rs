@@ -1,6 +1,7 @@
 //! What each value of each knob did, and how much of the variation each knob explains.
 
 use super::explain::no_interval;
+use crate::documents;
 use crate::documents::change_cell;
 use crate::effects::{Effects, KnobEffect, LevelEffect};
 use crate::survey::Survey;
@@ -36,9 +37,8 @@ fn setting(survey: &Survey, effect: &KnobEffect, level: usize) -> String {
 fn effect_chart(survey: &Survey, effects: &Effects) -> Option<Chart> {
     let row = |effect: &KnobEffect, level: &LevelEffect| {
         let difference = level.difference()?;
-        let interval = difference.interval.map(|interval| (interval.low, interval.high));
         let how = if level.alone.is_some() { "changed alone" } else { "by an additive model" };
-        Some(Row::new(setting(survey, effect, level.level), difference.value, interval).group(how))
+        Some(documents::row(setting(survey, effect, level.level), difference).group(how))
     };
     let mut rows: Vec<Row> = Vec::new();
     for effect in effects.tried() {

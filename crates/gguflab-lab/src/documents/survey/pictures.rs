@@ -1,6 +1,7 @@
 //! The search in pictures: trial after trial, value by value, knob by knob.
 
 use super::{objective_axis, own_value};
+use crate::documents;
 use crate::effects::Effects;
 use crate::survey::{Pooled, Run, Survey};
 use gguflab_report::Chart;
@@ -85,11 +86,7 @@ pub(in crate::documents) fn scatter(survey: &Survey, groups: &[Pooled], effects:
     let measured = || groups.iter().filter(|group| group.cost.is_some());
     let point = |group: &Pooled| {
         let (x, cost) = (turned.number(group.levels[knob])?, survey.in_own_unit(group.cost.as_ref()?));
-        let point = Point::new(x, cost.value).label(group.configuration.to_string());
-        Some(match cost.interval {
-            Some(interval) => point.y_interval(interval.low, interval.high),
-            None => point,
-        })
+        Some(documents::point(x, &cost).label(group.configuration.to_string()))
     };
     let best = measured().next();
     let is_best = |group: &Pooled| best.is_some_and(|best| std::ptr::eq(best, group));

@@ -1,6 +1,7 @@
 //! Configurations from best to worst, and the best for each value of a knob.
 
 use super::{objective_axis, own_value};
+use crate::documents;
 use crate::documents::{change_cell, estimate_cell};
 use crate::effects::Effects;
 use crate::survey::{Pooled, Survey, noise};
@@ -137,8 +138,7 @@ fn best_chart(survey: &Survey, groups: &[Pooled], knob: usize) -> Option<Chart> 
     let turned = &survey.knobs[knob];
     let row = |(level, best, _): (usize, Option<&Pooled>, usize)| {
         let cost = survey.in_own_unit(best?.cost.as_ref()?);
-        let interval = cost.interval.map(|interval| (interval.low, interval.high));
-        Some(Row::new(format!("{}={}", turned.name, turned.label(level)), cost.value, interval))
+        Some(documents::row(format!("{}={}", turned.name, turned.label(level)), &cost))
     };
     let rows: Vec<Row> = best_at(survey, groups, knob).into_iter().filter_map(row).take(MOST_ROWS).collect();
     if rows.len() < 2 {

@@ -1,8 +1,9 @@
 //! The race: who is really faster than the baseline.
 
+use crate::documents;
 use crate::documents::change_cell;
 use crate::study::OpenStudy;
-use gguflab_report::chart::{Axis, ChartKind, Reference, Row};
+use gguflab_report::chart::{Axis, ChartKind, Reference};
 use gguflab_report::document::Tone;
 use gguflab_report::{Cell, Chart, Column, Table};
 use gguflab_search::race::{DropReason, Finish, RaceResult, Standing};
@@ -72,8 +73,7 @@ fn standing_cell(standing: &Standing, race: &RaceResult) -> Cell {
 pub(super) fn race_chart(race: &RaceResult) -> Chart {
     let rows = race.standings.iter().filter_map(|standing| {
         let difference = standing.difference.as_ref()?;
-        let interval = difference.interval.map(|interval| (interval.low, interval.high));
-        Some(Row::new(standing.configuration.to_string(), difference.value, interval))
+        Some(documents::row(standing.configuration.to_string(), difference))
     });
     Chart {
         title: "Difference in time to the baseline".to_string(),
