@@ -60,6 +60,9 @@ pub struct Course {
     pub measured: bool,
     /// Tokens of its prompt: as the server tells, else as they were sent; `None` where nobody counted.
     pub prompt: Option<u64>,
+    /// Which of the user's own prompts it had, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<u32>,
     /// Tokens that it asked for.
     pub asked: u32,
     /// Tokens that it got, as the server tells; else the events that brought text.

@@ -164,6 +164,12 @@ impl Laboratory {
         self.engine.estimator(self.model_file(), &self.workload)
     }
 
+    /// Tokens that the model was trained to read at once, if its header tells.
+    #[must_use]
+    pub fn trained_context(&self) -> Option<u64> {
+        self.model_facts.as_ref()?.context_length
+    }
+
     /// Path of the model's first part; empty when there is no file.
     fn model_file(&self) -> &Path {
         if self.has_file { &self.model } else { Path::new("") }

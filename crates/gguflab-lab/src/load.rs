@@ -2,6 +2,7 @@
 
 pub mod figures;
 pub mod knee;
+mod prompts;
 
 use crate::laboratory::Laboratory;
 use crate::requirement::Requirement;
@@ -18,9 +19,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub use gguflab_engine::load::{
     Arrivals, Course, Endpoint, FailureKind, Level, MOST_AT_ONCE, Plan, Source, Told,
 };
+pub use prompts::{Origin, OwnPrompts};
 
 /// Version of [`LoadRecord`]; raised when old readers would misread a new file.
-pub const LOAD_RECORD_VERSION: u32 = 1;
+pub const LOAD_RECORD_VERSION: u32 = 2;
 /// Metrics of one request that a limit may be set on.
 pub const LIMITED: [&str; 4] = [metric::FIRST_TOKEN, metric::INTER_TOKEN, metric::REQUEST, metric::DECODE];
 
@@ -36,7 +38,7 @@ pub struct LoadRequest {
     /// What a request has to keep to, so that it counts as good.
     pub limits: Vec<Requirement>,
     /// Prompts of the user's own, in place of those of the protocol.
-    pub prompts: Option<Vec<String>>,
+    pub prompts: Option<OwnPrompts>,
     /// The configuration of a server that is started here.
     pub configuration: Configuration,
     /// Where prompts come from; the seed of everything random.
@@ -64,8 +66,9 @@ pub struct LoadRecord {
     pub configuration: Configuration,
     /// Where prompts came from.
     pub protocol: Protocol,
-    /// Whether prompts were the user's own.
-    pub own_prompts: bool,
+    /// Prompts of a dataset, in place of those of the protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Origin>,
     /// Seconds of the window that were asked for.
     pub window: f64,
     /// Limits, as they were written.
@@ -124,8 +127,7 @@ pub fn load(
         Control::Continue
     };
     let mut work = |service: &Service, attend: &mut Attend<'_>| {
-        let own = request.prompts.clone().map(Source::Own);
-        let source = own.unwrap_or_else(|| Source::of_service(service));
+        let source = own(request).unwrap_or_else(|| Source::of_service(service));
         let endpoint = Endpoint::local(service.address);
         let target = Target { endpoint: &endpoint, told: None, source: &source };
         run(&target, request, &record.workload, &mut levels, attend, &mut |step| {
@@ -136,20 +138,20 @@ pub fn load(
     LoadRecord { levels, peak_memory, ending, ..record }
 }
 
-/// Measures a server that runs already.
+/// Measures a server that runs already; `told` is what it tells of itself ([`Endpoint::ask`]).
 ///
 /// # Errors
-/// When it cannot be reached, or cannot be asked for what is wanted.
+/// When it cannot be asked for what is wanted.
 pub fn load_endpoint(
     endpoint: &Endpoint,
+    told: Told,
     workload: &Workload,
     request: &LoadRequest,
     stop: &Stop,
     watcher: &mut dyn LoadWatcher,
 ) -> Result<LoadRecord, EngineError> {
-    let told = endpoint.ask()?;
-    let source = match &request.prompts {
-        Some(prompts) => Source::Own(prompts.clone()),
+    let source = match own(request) {
+        Some(own) => own,
         None => Source::of_endpoint(endpoint, &request.protocol)?,
     };
     let mut record = record(subject_of(&told, &endpoint.host), workload.clone(), request);
@@ -168,6 +170,10 @@ pub fn load_endpoint(
     let ended = run(&target, request, workload, &mut levels, &mut attend, &mut |step| watcher.step(step));
     record.endpoint = Some((format!("http://{}{}", endpoint.host, endpoint.path), told));
     Ok(LoadRecord { levels, ending: ended.err().unwrap_or_else(Ending::measured), ..record })
+}
+
+fn own(request: &LoadRequest) -> Option<Source> {
+    request.prompts.as_ref().map(|own| Source::Own(own.texts.clone()))
 }
 
 /// Who is asked, and for what.
@@ -200,17 +206,17 @@ fn run(
     attend: &mut Attend<'_>,
     tell: &mut dyn FnMut(Step<'_>),
 ) -> Result<(), Ending> {
+    let seed = request.protocol.seed;
+    // The same for all loads: a server that keeps prompts would not read those of an earlier load again.
+    let mut prompts = Prompts::new(target.endpoint, target.told, target.source, &workload.requests, seed);
     for (number, arrivals) in request.loads.iter().enumerate() {
         tell(Step::Begins(*arrivals));
-        // Each load has prompts and moments of its own.
-        let seed = request.protocol.seed.wrapping_add(number as u64);
-        let mut prompts = Prompts::new(target.endpoint, target.told, target.source, &workload.requests, seed);
         let plan = Plan {
             arrivals: *arrivals,
             window: request.window,
             most: request.most,
             patience: request.deadlines.repetition,
-            seed,
+            seed: seed.wrapping_add(number as u64),
         };
         let level = drive(&plan, &mut prompts, attend)?;
         tell(Step::Ended(&level));
@@ -237,7 +243,7 @@ fn record(subject: Subject, workload: Workload, request: &LoadRequest) -> LoadRe
         workload,
         configuration: Configuration::new(),
         protocol: request.protocol.clone(),
-        own_prompts: request.prompts.is_some(),
+        prompts: request.prompts.as_ref().map(|own| own.origin.clone()),
         window: request.window,
         limits: request.limits.iter().map(|limit| limit.text.clone()).collect(),
         levels: Vec::new(),

@@ -4,9 +4,10 @@ mod bisect;
 mod compare;
 mod dataset;
 mod evaluate;
+mod load;
 
 pub(crate) use bisect::Bisect;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use compare::{
     BaselineArguments, Compare, Gate, GateAccept, GateCalibrate, GateCheck, GateVerb, History,
     InterleavedArguments,
@@ -15,6 +16,7 @@ pub(crate) use dataset::{
     DatasetArguments, DatasetCommand, DatasetOverlap, DatasetSample, DatasetShow, DatasetSlice, DatasetVerb,
 };
 pub(crate) use evaluate::{CardArguments, Evaluate, Logits, LogitsVerb, Record, ShowLogits, TextArguments};
+pub(crate) use load::LoadArguments;
 use std::path::PathBuf;
 
 /// One laboratory for GGUF models: measure, tune, compare, on your own hardware, with numbers you can trust.
@@ -192,6 +194,7 @@ pub(crate) struct LimitArguments {
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("records").args(["data", "prompts_from"])))]
 pub(crate) struct Bench {
     /// The model (not needed by a simulated engine)
     pub(crate) model: Option<String>,
@@ -238,32 +241,6 @@ pub(crate) struct Bench {
     pub(crate) engine: EngineArguments,
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
-}
-
-/// A server under load; each of these, or several values of --concurrency, asks for that.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Server under load")]
-pub(crate) struct LoadArguments {
-    /// Requests per second at random moments, such as 0.5,1,2, whether earlier ones have ended or not
-    #[arg(long, value_name = "RATE", value_delimiter = ',')]
-    pub(crate) rate: Vec<f64>,
-    /// A server that runs already, http://HOST:PORT, in place of a model and an engine; with /v1/chat/completions
-    /// behind it chats are asked for
-    #[arg(long, value_name = "URL", conflicts_with_all = ["model", "profile", "set", "cold"])]
-    pub(crate) endpoint: Option<String>,
-    /// What a request has to keep to, such as first-token<500ms or inter-token<50ms: how many do is measured; may be
-    /// given several times
-    #[arg(long, value_name = "FIGURE<BOUND")]
-    pub(crate) slo: Vec<String>,
-    /// How long requests are measured, for each load [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = crate::settings::parse_time)]
-    pub(crate) window: Option<f64>,
-    /// Most requests that are measured, for each load
-    #[arg(long, value_name = "N")]
-    pub(crate) requests: Option<u32>,
-    /// Longest time of one request; a longer one counts as failed [default: 10m]
-    #[arg(long, value_name = "TIME", value_parser = crate::settings::parse_time)]
-    pub(crate) timeout_per_request: Option<f64>,
 }
 
 /// Arguments of `profile`.

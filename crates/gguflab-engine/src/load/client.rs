@@ -43,6 +43,7 @@ pub fn drive(plan: &Plan, prompts: &mut Prompts<'_>, attend: &mut Attend<'_>) ->
         arrived: Arrived { bytes: vec![0; PIECE], kept: Vec::new(), pieces: Vec::new() },
         work: Work::default(),
         fruitless: 0,
+        succeeded: false,
     };
     let cut = client.run(prompts, attend)?;
     Ok(client.level(cut))
@@ -64,6 +65,8 @@ struct Client<'a> {
     arrived: Arrived,
     work: Work,
     fruitless: u32,
+    /// Whether a request has ended well.
+    succeeded: bool,
 }
 
 /// One request on its way.
@@ -143,6 +146,9 @@ impl Client<'_> {
             let cause = last.map_or(String::new(), |failure| failure.cause.clone());
             return Some(format!("{FRUITLESS} requests failed one after the other: {cause}"));
         }
+        if !self.succeeded && self.ended.iter().any(Course::is_timed_out) {
+            return Some(format!("no request ended within the {} s that one may take", self.plan.patience));
+        }
         let full = self.lines.iter().flatten().count() >= MOST_AT_ONCE as usize;
         (full && self.clock.next() <= now).then(|| {
             format!(
@@ -181,6 +187,7 @@ impl Client<'_> {
                 sent,
                 measured: self.clock.measures(due),
                 prompt: wish.prompt,
+                own: wish.own,
                 asked: wish.generate,
                 ..Course::default()
             };
@@ -251,6 +258,7 @@ impl Client<'_> {
     fn note(&mut self, place: usize, course: Course, failure: Option<Failure>) {
         let now = self.now();
         self.fruitless = if failure.is_some() { self.fruitless + 1 } else { 0 };
+        self.succeeded |= failure.is_none();
         self.clock.ended(place, now, failure.is_some());
         self.ended.push(Course { failure, ..course });
     }
@@ -290,6 +298,12 @@ impl Client<'_> {
             late: self.work.squares / 2.0 / span,
         };
         Level { arrivals: self.plan.arrivals, from: micro(from), to: micro(to), courses, client, cut }
+    }
+}
+
+impl Course {
+    fn is_timed_out(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::TimedOut)
     }
 }
 

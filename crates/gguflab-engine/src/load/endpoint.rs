@@ -5,6 +5,7 @@ use crate::engine::EngineError;
 use crate::http::{self, Answer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
@@ -118,7 +119,7 @@ impl Endpoint {
         let reached = |path: &str| http::ask(self.address, &self.host, path, None, QUESTION);
         let models = reached("/v1/models").map_err(|error| EngineError::Unusable {
             program: format!("the server at {}", self.host),
-            problem: format!("cannot be reached: {error}; is it running?"),
+            problem: unreachable_words(&error),
         })?;
         let properties = reached("/props").map_or(Value::Null, |answer| content(&answer));
         Ok(Told::read(&content(&models), &properties))
@@ -131,6 +132,22 @@ impl Endpoint {
         let answer = http::ask(self.address, &self.host, "/tokenize", Some(&question), TOKENIZE).ok()?;
         let tokens = content(&answer).get("tokens")?.as_array()?.clone();
         tokens.iter().map(|token| i32::try_from(token.as_i64()?).ok()).collect()
+    }
+
+    /// Tokens that a request has besides those of its text: a start token, and in a chat the words of the template.
+    /// `None` where the server has no tokenizer to ask.
+    #[must_use]
+    pub fn overhead(&self) -> Option<u64> {
+        let plain = self.tokenize("a", false)?.len();
+        let whole = match self.style {
+            Style::Completion => self.tokenize("a", true)?,
+            Style::Chat => {
+                let question = json!({ "messages": [{ "role": "user", "content": "a" }] }).to_string();
+                let asked = http::ask(self.address, &self.host, "/apply-template", Some(&question), QUESTION);
+                self.tokenize(content(&asked.ok()?).get("prompt")?.as_str()?, true)?
+            }
+        };
+        Some(whole.len().saturating_sub(plain) as u64)
     }
 
     /// The whole request for one completion.
@@ -157,6 +174,22 @@ impl Endpoint {
             body["timings_per_token"] = json!(true);
         }
         http::request(&self.host, &self.path, Some(&body.to_string()))
+    }
+}
+
+/// Why a server cannot be asked, and what to do.
+fn unreachable_words(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            let seconds = QUESTION.as_secs();
+            format!(
+                "does not answer within {seconds} s: is it still loading, or is this another program's port?"
+            )
+        }
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+            format!("does not answer in HTTP ({error}): is this another program's port?")
+        }
+        _ => format!("cannot be reached: {error}; is it running?"),
     }
 }
 

@@ -22,7 +22,7 @@ pub enum Source {
     Own(Vec<String>),
 }
 
-/// The requests of a load, one after the other.
+/// The requests of loads, one after the other.
 pub struct Prompts<'a> {
     endpoint: &'a Endpoint,
     told: Told,
@@ -41,6 +41,8 @@ pub(super) struct Wish {
     pub(super) text: String,
     /// Tokens of its prompt, where they are known beforehand.
     pub(super) prompt: Option<u64>,
+    /// Which of the user's own prompts it has.
+    pub(super) own: Option<u32>,
     /// Tokens to generate.
     pub(super) generate: u32,
 }
@@ -103,17 +105,21 @@ impl<'a> Prompts<'a> {
         let request = self.draw();
         let number = self.count;
         self.count = self.count.wrapping_add(1);
-        let (prompt, known) = match self.source {
+        let (prompt, known, own) = match self.source {
             Source::Tokens(tokens) => {
                 let length = request.prompt.max(1);
                 let tokens = (0..u64::from(length)).map(|position| tokens.at(number, position)).collect();
-                (Prompt::Tokens(tokens), Some(u64::from(length)))
+                (Prompt::Tokens(tokens), Some(u64::from(length)), None)
             }
-            Source::Text(text) => (Prompt::Text(passage(text, number, request.prompt)), None),
-            Source::Own(prompts) => (Prompt::Text(self.own(prompts)), None),
+            Source::Text(text) => (Prompt::Text(passage(text, number, request.prompt)), None, None),
+            Source::Own(prompts) => {
+                let place = self.draw_own(prompts.len());
+                let text = prompts.get(place).cloned().unwrap_or_default();
+                (Prompt::Text(text), None, u32::try_from(place).ok())
+            }
         };
         let text = self.endpoint.request(&self.told, &prompt, request.generate);
-        Wish { text, prompt: known, generate: request.generate }
+        Wish { text, prompt: known, own, generate: request.generate }
     }
 
     fn draw(&mut self) -> Request {
@@ -129,15 +135,15 @@ impl<'a> Prompts<'a> {
     }
 
     /// Each of them once in a random order, then all of them again in another one (Fisher and Yates).
-    fn own(&mut self, prompts: &[String]) -> String {
+    fn draw_own(&mut self, count: usize) -> usize {
         if self.order.is_empty() {
-            self.order = (0..prompts.len()).collect();
+            self.order = (0..count).collect();
             for last in (1..self.order.len()).rev() {
                 let other = self.generator.random_range(0..=last);
                 self.order.swap(last, other);
             }
         }
-        self.order.pop().and_then(|place| prompts.get(place)).cloned().unwrap_or_default()
+        self.order.pop().unwrap_or_default()
     }
 }
 
@@ -192,6 +198,9 @@ mod tests {
     fn own_prompts_come_once_before_any_comes_again() {
         let own: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
         let made = wishes(&Source::Own(own), &[Request::new(1, 1)], 6);
+        let mut places: Vec<Option<u32>> = made[..3].iter().map(|wish| wish.own).collect();
+        places.sort_unstable();
+        assert_eq!(places, [Some(0), Some(1), Some(2)]);
         for round in made.chunks(3) {
             let mut seen: Vec<&str> =
                 round.iter().map(|wish| wish.text.split(r#""prompt":"#).nth(1).unwrap()).collect();

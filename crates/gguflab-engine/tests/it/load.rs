@@ -129,6 +129,15 @@ fn a_server_that_only_refuses_is_given_up() {
 }
 
 #[test]
+fn a_server_that_answers_nobody_is_given_up_after_one_request_s_time() {
+    let manner = Manner { fault: "stalls".to_string(), ..Manner::default() };
+    let patient = Plan { patience: 0.3, ..plan(Arrivals::Clients(1)) };
+    let (mock, level) = run(manner, "", &patient);
+    assert!(level.cut.as_ref().is_some_and(|cause| cause.contains("within the 0.3 s")), "{level:?}");
+    assert!(mock.asked() <= 2, "{}", mock.asked());
+}
+
+#[test]
 fn one_that_is_not_there_is_named_and_the_stop_is_heeded() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

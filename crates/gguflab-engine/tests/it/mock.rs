@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Stack of the thread of one connection: there may be hundreds.
@@ -24,6 +24,8 @@ pub(crate) struct Manner {
     pub(crate) fault: String,
     /// Which requests the fault concerns: every so many-th, 1 for all.
     pub(crate) every: u64,
+    /// Requests that it works on at once, the others wait for it; 0 for as many as come.
+    pub(crate) slots: usize,
     /// Whether it numbers its tokens as llama-server does, and has its tokenizer.
     pub(crate) is_llama_cpp: bool,
 }
@@ -54,6 +56,21 @@ struct State {
     started: Instant,
     count: AtomicU64,
     stamps: Mutex<Vec<Stamps>>,
+    /// Requests that it works on.
+    busy: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// One of the requests that are worked on at once; the next one begins when this is dropped.
+struct Slot<'a>(&'a State);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut busy) = self.0.busy.lock() {
+            *busy -= 1;
+        }
+        self.0.freed.notify_one();
+    }
 }
 
 impl Default for Manner {
@@ -63,6 +80,7 @@ impl Default for Manner {
             gap: (0.001, 0.003),
             fault: String::new(),
             every: 1,
+            slots: 0,
             is_llama_cpp: true,
         }
     }
@@ -74,7 +92,8 @@ impl Mock {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let (count, stamps) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-        let state = Arc::new(State { manner, started: Instant::now(), count, stamps });
+        let (busy, freed) = (Mutex::new(0), Condvar::new());
+        let state = Arc::new(State { manner, started: Instant::now(), count, stamps, busy, freed });
         let own = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -141,9 +160,13 @@ impl State {
         }
         let id = format!("cmpl-{number}");
         let mut stamps = Stamps { id, received: self.now(), ..Stamps::default() };
+        let _slot = self.slot();
+        let begun = self.now();
         let mut random = Random(number.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 1);
-        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-        let mut due = stamps.received + random.between(manner.first);
+        stream.write_all(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )?;
+        let mut due = begun + random.between(manner.first);
         let count = asked["max_tokens"].as_u64().unwrap_or(16);
         for token in 1..=count {
             self.sleep_until(due);
@@ -163,6 +186,15 @@ impl State {
             all.push(stamps);
         }
         self.finish(stream, &id, prompt_tokens(asked), count)
+    }
+
+    /// Waits until one more request may be worked on.
+    fn slot(&self) -> Option<Slot<'_>> {
+        let most = if self.manner.slots == 0 { usize::MAX } else { self.manner.slots };
+        let busy = self.busy.lock().ok()?;
+        let mut busy = self.freed.wait_while(busy, |busy| *busy >= most).ok()?;
+        *busy += 1;
+        Some(Slot(self))
     }
 
     /// Does what it does wrong; gives whether the answer is at its end with that.
@@ -190,7 +222,7 @@ impl State {
     fn finish(&self, stream: &mut TcpStream, id: &str, prompt: usize, count: u64) -> io::Result<()> {
         let usage = json!({"prompt_tokens": prompt, "completion_tokens": count});
         let choices = json!([{"index": 0, "text": "", "finish_reason": "length"}]);
-        let last = json!({"id": id, "choices": choices, "usage": usage});
+        let last = json!({"id": id, "object": "text_completion", "choices": choices, "usage": usage});
         chunk(stream, &format!("data: {last}\n\ndata: [DONE]\n\n"))?;
         stream.write_all(b"0\r\n\r\n")
     }

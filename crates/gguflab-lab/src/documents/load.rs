@@ -1,5 +1,7 @@
 //! What a server did under load.
 
+mod prompts;
+
 use super::words::{count, list};
 use super::{estimate_cell, subject};
 use crate::documents;
@@ -12,6 +14,9 @@ use gguflab_report::format::number;
 use gguflab_report::{Cell, Chart, Column, Document, Table};
 use gguflab_stats::{Estimate, Percentile};
 use gguflab_types::{Outcome, PromptKind, Request, Unit, Workload, metric};
+
+/// How many times the smallest load the largest one is where pictures get a logarithmic axis.
+const WIDE: f64 = 8.0;
 
 /// Loads of one kind, from the smallest to the largest.
 struct Group<'a> {
@@ -38,6 +43,7 @@ pub fn document(record: &LoadRecord, limits: &[Requirement], warnings: &[String]
             group.write(&mut document);
         }
     }
+    prompts::remark(record, &mut document);
     document
 }
 
@@ -82,14 +88,20 @@ fn facts(record: &LoadRecord) -> Vec<(String, Cell)> {
     } else {
         facts.push(("settings".to_string(), Cell::code(record.configuration.to_string())));
     }
-    let labels: Vec<String> =
-        record.workload.requests.iter().map(|one| Request { concurrency: 1, ..*one }.label()).collect();
-    let prompts = match (record.own_prompts, record.protocol.prompt) {
-        (true, _) => "prompts of your own",
-        (false, PromptKind::Text) => "prompts of text, each another one",
-        (false, PromptKind::Random) => "prompts of random tokens",
+    let label = |one: &Request| {
+        let prompt = if record.prompts.is_some() { 0 } else { one.prompt };
+        Request { concurrency: 1, prompt, ..*one }.label()
+    };
+    let labels: Vec<String> = record.workload.requests.iter().map(label).collect();
+    let prompts = match (&record.prompts, record.protocol.prompt) {
+        (Some(_), _) => "prompts of a dataset",
+        (None, PromptKind::Text) => "prompts of text, each another one",
+        (None, PromptKind::Random) => "prompts of random tokens",
     };
     facts.push(("requests".to_string(), Cell::text(format!("{}; {prompts}", list(&labels)))));
+    if let Some(origin) = &record.prompts {
+        facts.push(("prompts".to_string(), Cell::text(prompts::in_words(origin))));
+    }
     let window = format!(
         "{} for each load after a warm-up; seed {}; a connection for each request",
         number(record.window, Unit::Seconds),
@@ -130,6 +142,9 @@ impl<'a> Group<'a> {
         }
         for metric in TIMES {
             document.table(self.times(metric));
+        }
+        if self.figures.iter().any(|figures| figures.own > 0) {
+            document.table(prompts::table(&self.figures));
         }
         let failures = self.failures();
         if !failures.rows.is_empty() {
@@ -287,7 +302,13 @@ impl<'a> Group<'a> {
 
     fn across(&self) -> Axis {
         let is_closed = self.figures.first().is_some_and(Figures::is_closed);
-        Axis::new(if is_closed { "clients" } else { "requests per second" }, Unit::None)
+        let axis = Axis::new(if is_closed { "clients" } else { "requests per second" }, Unit::None);
+        let ends = self.figures.first().zip(self.figures.last());
+        // Loads that are doubled again and again lie equally far apart.
+        match ends.is_some_and(|(first, last)| last.load() >= WIDE * first.load()) {
+            true => axis.logarithmic(),
+            false => axis,
+        }
     }
 
     fn notes(&self, document: &mut Document) {

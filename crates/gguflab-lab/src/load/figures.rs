@@ -6,7 +6,7 @@ use gguflab_stats::{
     CONFIDENCE, Estimate, Interval, Percentile, effective_size, mean_interval, percentile, proportion,
 };
 use gguflab_types::{Repetition, Sample, Workload, metric};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Slices of the window over which rates are averaged: enough for Student's t, few enough that each is long (Schmeiser
 /// 1982, "Batch size effects in the analysis of simulation output": 10 to 30).
@@ -39,8 +39,10 @@ pub struct Figures {
     pub goodput: Option<f64>,
     /// Tokens that were asked for and that came, of the requests that ended well.
     pub asked_and_produced: (u64, u64),
-    /// Tokens of prompts, where they are known: least and most.
-    pub prompt: Option<(u64, u64)>,
+    /// Tokens of the prompts of requests that ended well, from the least to the most, where they are known.
+    pub prompts: Vec<f64>,
+    /// Different prompts of the user's own that were sent in the window.
+    pub own: usize,
     /// Whether each token had a moment of its own; else the time between tokens is that between events.
     pub each_token: bool,
 }
@@ -65,7 +67,8 @@ impl Figures {
         let good: Vec<&Course> = measured().filter(|course| course.failure.is_none()).collect();
         let kept = good.iter().filter(|course| keeps(course, limits, workload)).count() as u64;
         let share = proportion(kept, measured().count() as u64, CONFIDENCE).filter(|_| !limits.is_empty());
-        let prompts = || good.iter().filter_map(|course| course.prompt);
+        let mut prompts: Vec<f64> = good.iter().filter_map(|course| Some(course.prompt? as f64)).collect();
+        prompts.sort_by(f64::total_cmp);
         let span = (level.to - level.from).max(f64::MIN_POSITIVE);
         Figures {
             arrivals: level.arrivals,
@@ -80,7 +83,8 @@ impl Figures {
             asked_and_produced: good.iter().fold((0, 0), |(asked, produced), course| {
                 (asked + u64::from(course.asked), produced + course.produced)
             }),
-            prompt: prompts().min().zip(prompts().max()),
+            prompts,
+            own: measured().filter_map(|course| course.own).collect::<BTreeSet<_>>().len(),
             each_token: good.iter().all(|course| course.moments.len() as u64 == course.produced),
         }
     }

@@ -43,7 +43,7 @@ pub(crate) struct DatasetArguments {
     pub(crate) by: Option<Unit>,
 }
 
-fn unit(name: &str) -> Result<Unit, String> {
+pub(super) fn unit(name: &str) -> Result<Unit, String> {
     let found = Unit::ALL.into_iter().find(|unit| unit.name() == name);
     found.ok_or_else(|| "it is line, paragraph or file".to_owned())
 }

@@ -138,11 +138,11 @@ pub(crate) struct CardArguments {
     /// Score this text or dataset too
     #[arg(long, value_name = "NAME")]
     pub(crate) data: Option<String>,
-    /// Part of it, such as 'train[:1024]'
-    #[arg(long, value_name = "SPLIT", requires = "data")]
+    /// Part of the dataset of --data or --prompts-from, such as 'train[:1024]'
+    #[arg(long, value_name = "SPLIT", requires = "records")]
     pub(crate) split: Option<String>,
     /// Where the text is in its records
-    #[arg(long, value_name = "PATH", requires = "data")]
+    #[arg(long, value_name = "PATH", requires = "records")]
     pub(crate) field: Option<String>,
     /// Write parameters, memory, speeds and perplexity into this file, as JSON
     #[arg(long, value_name = "FILE", requires = "data")]

@@ -1,19 +1,20 @@
 //! `gguflab bench` of a server under load.
 
 use super::bench::with_profile;
-use crate::cli::Bench;
+use crate::cli::{Bench, DatasetArguments, EngineArguments};
 use crate::exit::{FAILED, STOPPED};
 use crate::printer::{Printer, check_targets, write_document, write_file};
 use crate::settings;
 use anyhow::Result;
-use gguflab_lab::documents;
+use gguflab_lab::dataset::EngineCounter;
 use gguflab_lab::load::{
-    Arrivals, Endpoint, LIMITED, Level, LoadRecord, LoadRequest, LoadWatcher, MOST_AT_ONCE, load as measure,
-    load_endpoint,
+    Arrivals, Endpoint, FailureKind, LIMITED, Level, LoadRecord, LoadRequest, LoadWatcher, MOST_AT_ONCE,
+    OwnPrompts, load as measure, load_endpoint,
 };
 use gguflab_lab::profile::Profile;
+use gguflab_lab::{Stop, documents};
 use gguflab_types::event::{Level as Loudness, Phase};
-use gguflab_types::{Configuration, Deadlines, Outcome, Workload};
+use gguflab_types::{Configuration, Deadlines, Outcome, Request, Workload};
 use std::process::ExitCode;
 
 /// Seconds of the window when nothing is said.
@@ -30,16 +31,21 @@ pub(super) fn is_wanted(arguments: &Bench) -> bool {
         || load.window.is_some()
         || load.requests.is_some()
         || load.timeout_per_request.is_some()
+        || load.prompts_from.is_some()
 }
 
 /// Measures a server under load.
 pub(super) fn load(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     let profile = arguments.profile.as_deref().map(Profile::read).transpose()?.unwrap_or_default();
+    if arguments.data.data.is_some() {
+        return settings::refuse(
+            "--data is scored, in a bench without load: prompts come from --prompts-from NAME".to_string(),
+        );
+    }
     let elsewhere = [
         ("--cold", arguments.cold),
         ("--latency", arguments.latency),
         ("--export-dir", arguments.export_dir.is_some()),
-        ("--data", arguments.data.data.is_some()),
     ];
     if let Some((option, _)) = elsewhere.iter().find(|(_, is_given)| *is_given) {
         return settings::refuse(format!("{option} goes with a bench without load: leave one of them out"));
@@ -49,18 +55,14 @@ pub(super) fn load(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     let configuration = settings::configuration(&arguments.set)?
         .settings()
         .fold(profile.settings.clone(), |made, (name, value)| made.with(name, value.clone()));
-    let request = request(arguments, loads, configuration)?;
+    let request = request(arguments, loads, configuration, printer)?;
     check_targets(arguments.report.as_deref(), arguments.record.as_deref())?;
-    let mut watcher = Watcher { printer, workload: &workload };
+    let (limits, stop) = (request.limits.clone(), super::stop_on_interrupt()?);
     let (record, warnings) = match &arguments.load.endpoint {
-        Some(url) => {
-            let endpoint = Endpoint::parse(url)?;
-            let stop = super::stop_on_interrupt()?;
-            (load_endpoint(&endpoint, &workload, &request, &stop, &mut watcher)?, Vec::new())
-        }
-        None => here(arguments, &profile, request.clone(), &mut watcher)?,
+        Some(url) => (there(arguments, url, &workload, request, &stop, printer)?, Vec::new()),
+        None => here(arguments, &profile, &workload, request, &stop, printer)?,
     };
-    let document = documents::load::document(&record, &request.limits, &warnings);
+    let document = documents::load::document(&record, &limits, &warnings);
     // Printed first: what was measured is not lost when a file cannot be written.
     printer.document(&document)?;
     if let Some(path) = &arguments.record {
@@ -72,23 +74,91 @@ pub(super) fn load(arguments: &Bench, printer: &Printer) -> Result<ExitCode> {
     Ok(code(&record, printer))
 }
 
+/// The texts of the dataset that prompts are taken from.
+fn own_prompts(arguments: &Bench, printer: &Printer) -> Result<Option<OwnPrompts>> {
+    let Some(name) = &arguments.load.prompts_from else { return Ok(None) };
+    let part = DatasetArguments {
+        split: arguments.data.split.clone(),
+        field: arguments.data.field.clone(),
+        language_field: None,
+        by: arguments.load.by,
+    };
+    let dataset = super::dataset::open(&super::dataset::request(name, &part)?, printer)?;
+    let field = dataset.field();
+    printer.say(&format!("{name}: the prompt is `{}`, {}", field.path, field.why.in_words()));
+    Ok(Some(OwnPrompts::of(&dataset)?))
+}
+
+/// Most tokens that a request of the workload generates.
+fn most_generated(workload: &Workload) -> u32 {
+    workload.requests.iter().map(|request| request.generate).max().unwrap_or(0)
+}
+
+/// A server that runs already.
+fn there(
+    arguments: &Bench,
+    url: &str,
+    workload: &Workload,
+    mut request: LoadRequest,
+    stop: &Stop,
+    printer: &Printer,
+) -> Result<LoadRecord> {
+    let endpoint = Endpoint::parse(url)?;
+    let told = endpoint.ask()?;
+    if let Some(own) = request.prompts.take() {
+        let longest = arguments.load.longest_prompt;
+        request.prompts = Some(own.fitting_server(&endpoint, &told, most_generated(workload), longest)?);
+    }
+    let mut watcher = Watcher { printer, workload };
+    Ok(load_endpoint(&endpoint, told, workload, &request, stop, &mut watcher)?)
+}
+
+/// Prompts of a dataset that the model has room for, and the workload with as much room as the longest of them needs.
+fn fitting(
+    arguments: &Bench,
+    own: OwnPrompts,
+    model: Option<&str>,
+    workload: &Workload,
+    stop: &Stop,
+    printer: &Printer,
+) -> Result<(OwnPrompts, Workload)> {
+    // The server is not there yet, and how it is started depends on what it will be asked: our own engine counts.
+    let engine = settings::engine(&EngineArguments::default())?;
+    let single = Workload::single("tokens", Request::new(1, 0));
+    let laboratory = super::laboratory(model, &engine, &single, printer)?;
+    let context = laboratory.trained_context();
+    let lengths = own.lengths(&mut EngineCounter::new(laboratory, stop.clone()))?;
+    let (own, room) =
+        own.fitting_context(&lengths, context, most_generated(workload), arguments.load.longest_prompt)?;
+    let mut workload = workload.clone();
+    workload.requests.iter_mut().for_each(|request| request.prompt = room);
+    Ok((own, workload))
+}
+
 /// A server that is started here.
 fn here(
     arguments: &Bench,
     profile: &Profile,
+    workload: &Workload,
     mut request: LoadRequest,
-    watcher: &mut Watcher<'_>,
+    stop: &Stop,
+    printer: &Printer,
 ) -> Result<(LoadRecord, Vec<String>)> {
     let engine = settings::engine(&with_profile(&arguments.engine, profile))?;
     let own = profile.model.as_ref().map(|path| path.to_string_lossy().into_owned());
     let model = arguments.model.clone().or(own);
-    let mut laboratory = super::laboratory(model.as_deref(), &engine, watcher.workload, watcher.printer)?;
+    let mut workload = workload.clone();
+    if let Some(own) = request.prompts.take() {
+        let (own, roomy) = fitting(arguments, own, model.as_deref(), &workload, stop, printer)?;
+        (request.prompts, workload) = (Some(own), roomy);
+    }
+    let mut laboratory = super::laboratory(model.as_deref(), &engine, &workload, printer)?;
     request.configuration = match request.configuration.checked(&laboratory.facts) {
         Ok(configuration) => configuration,
         Err(reason) => return settings::refuse(reason),
     };
-    let stop = super::stop_on_interrupt()?;
-    let record = measure(&mut laboratory, &request, &stop, watcher);
+    let mut watcher = Watcher { printer, workload: &workload };
+    let record = measure(&mut laboratory, &request, stop, &mut watcher);
     let warnings = laboratory.warnings.iter().cloned().chain(laboratory.memory_warning()).collect();
     Ok((record, warnings))
 }
@@ -138,7 +208,12 @@ fn workload(arguments: &Bench, profile: &Profile, loads: &[Arrivals]) -> Result<
     Ok(workload)
 }
 
-fn request(arguments: &Bench, loads: Vec<Arrivals>, configuration: Configuration) -> Result<LoadRequest> {
+fn request(
+    arguments: &Bench,
+    loads: Vec<Arrivals>,
+    configuration: Configuration,
+    printer: &Printer,
+) -> Result<LoadRequest> {
     let limits = settings::requirements("--slo", &arguments.load.slo, &[])?;
     if let Some(limit) = limits.iter().find(|limit| !LIMITED.contains(&limit.figure.name)) {
         return settings::refuse(format!(
@@ -157,7 +232,7 @@ fn request(arguments: &Bench, loads: Vec<Arrivals>, configuration: Configuration
         window: arguments.load.window.unwrap_or(WINDOW),
         most: arguments.load.requests,
         limits,
-        prompts: None,
+        prompts: own_prompts(arguments, printer)?,
         configuration,
         protocol: settings::protocol(&arguments.workload, arguments.repetitions)?,
         deadlines: Deadlines { repetition, ..usual },
@@ -169,12 +244,33 @@ fn code(record: &LoadRecord, printer: &Printer) -> ExitCode {
     if record.ending.outcome != Outcome::Measured {
         printer.error(&format!("the load ended as {}: {}", record.ending.outcome, record.ending.cause));
     }
-    let is_good =
-        |level: &Level| level.courses.iter().any(|course| course.measured && course.failure.is_none());
+    let is_bad =
+        |level: &&Level| !level.courses.iter().any(|course| course.measured && course.failure.is_none());
+    let bad = record.levels.iter().find(is_bad);
+    if let Some(level) = bad {
+        let first = level.courses.iter().find_map(|course| course.failure.as_ref());
+        let cause = level.cut.clone().or_else(|| Some(first?.cause.clone())).unwrap_or_default();
+        let name = documents::load::name(level.arrivals);
+        printer.error(&format!("{name}: no request ended well: {cause}{}", hint(record, level)));
+    }
     match record.ending.outcome {
         Outcome::Cancelled => ExitCode::from(STOPPED),
-        Outcome::Measured if record.levels.iter().all(is_good) => ExitCode::SUCCESS,
+        Outcome::Measured if bad.is_none() => ExitCode::SUCCESS,
         _ => ExitCode::from(FAILED),
+    }
+}
+
+/// What to do about a server of which nothing could be had.
+fn hint(record: &LoadRecord, level: &Level) -> String {
+    let kinds = || level.courses.iter().filter_map(|course| Some(course.failure.as_ref()?.kind));
+    match (&record.endpoint, kinds().next_back()) {
+        (Some((address, _)), Some(FailureKind::Refused | FailureKind::Malformed)) => {
+            format!(
+                "; does it answer as OpenAI's API does at {address}? Give the whole path with --endpoint, where it is another"
+            )
+        }
+        (_, Some(FailureKind::TimedOut)) => "; --timeout-per-request gives it longer".to_string(),
+        _ => String::new(),
     }
 }
 

@@ -41,6 +41,110 @@ fn a_server_that_runs_already_is_measured_under_each_load() {
     }
 }
 
+/// A server that works on four requests at once: up to there more clients get more done, beyond they wait for each other.
+#[test]
+fn the_knee_lies_where_a_server_is_full() {
+    let manner = Manner { slots: 4, first: (0.03, 0.03), gap: (0.002, 0.002), ..Manner::default() };
+    let (place, mock) = (Place::new(), Mock::start(manner).unwrap());
+    let line = format!(
+        "bench --endpoint http://{} --concurrency 1,2,4,8,16 --prompt 20 --generate 6 --window 1s --report {{}}/r.html",
+        mock.address
+    );
+    place.check(&line, 0, "The knee lies at 4 clients");
+    assert!(place.read("r.html").matches(">knee<").count() >= 3, "it is marked in each picture");
+    let line = format!(
+        "bench --endpoint http://{} --concurrency 1,2,4 --prompt 20 --generate 6 --window 0.5s",
+        mock.address
+    );
+    place.check(&line, 0, "No knee was reached");
+}
+
+const PROMPTS: &str = "{\"question\":\"one\"}\n{\"question\":\"one two\"}\n{\"question\":\" \"}\n\
+    {\"question\":\"one two three\"}\n{\"question\":\"one two three four\"}\n";
+
+#[test]
+fn prompts_come_from_a_dataset_each_as_often_as_the_others() {
+    let (place, mock) = (Place::new(), Mock::start(Manner::default()).unwrap());
+    // The mock server counts a token for each character, and has room for 4096.
+    let long = format!("{PROMPTS}{{\"question\":\"{}\"}}\n", "x".repeat(4095));
+    place.write("p.jsonl", long);
+    let line = format!(
+        "bench --endpoint http://{} --prompts-from p.jsonl --concurrency 2,1 --generate 6 --window 60s --requests 21 \
+         --record {{}}/r.json --json",
+        mock.address
+    );
+    let ended = place.check(&line, 0, "different prompts");
+    let record = record(&place);
+    let origin = record.prompts.unwrap();
+    assert_eq!((origin.dataset.as_str(), origin.field.as_str()), ("p.jsonl", "question"));
+    assert_eq!((origin.records, origin.empty, origin.too_long, origin.prompts), (6, 1, 1, 4));
+    assert_eq!((origin.distinct, origin.limit), (4, Some(4090)));
+    let mut times = [0; 4];
+    for course in record.levels.iter().flat_map(|level| &level.courses) {
+        let own = course.own.unwrap() as usize;
+        times[own] += 1;
+        assert_eq!(
+            course.prompt,
+            Some(own as u64 + 1),
+            "the server counts the words of the prompt that it got"
+        );
+    }
+    let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+    assert!(*least > 8 && most - least <= 3, "{times:?}");
+    let document = ended.json().to_string();
+    for words in [
+        "4 texts of p.jsonl at `question`",
+        "1 without a text and 1 longer than 4090 tokens",
+        "read each anew",
+    ] {
+        assert!(document.contains(words), "{words}: {document}");
+    }
+}
+
+#[test]
+fn a_server_that_may_keep_prompts_is_said_to_when_they_come_again() {
+    let plain = Manner { is_llama_cpp: false, ..Manner::default() };
+    let (place, mock) = (Place::new(), Mock::start(plain).unwrap());
+    place.write("p.txt", "one\ntwo words\n");
+    let line = |more: &str| {
+        format!(
+            "bench --endpoint http://{} --prompts-from p.txt --by line --generate 4 --window 60s --requests 6 {more}",
+            mock.address
+        )
+    };
+    place.check(&line(""), 0, "a server that keeps prompts");
+    place.check(&line("--longest-prompt 5"), 2, "has no tokenizer that could count");
+}
+
+#[test]
+fn datasets_that_cannot_be_prompts_are_refused_by_name() {
+    let (place, mock) = (Place::new(), Mock::start(Manner::default()).unwrap());
+    place.write("p.jsonl", PROMPTS);
+    place.write("empty.jsonl", "");
+    place.write("blank.jsonl", "{\"text\":\" \"}\n");
+    place.write("latin.txt", b"caf\xe9 au lait\n");
+    place.write("cut.jsonl", "{\"text\":\"a\"}\n{\"text\":\n");
+    for (arguments, code, words) in [
+        ("--prompts-from missing.jsonl", 3, "missing.jsonl"),
+        ("--prompts-from empty.jsonl", 3, "empty.jsonl: it has no records"),
+        ("--prompts-from blank.jsonl", 3, "none of its 1 records can be a prompt"),
+        ("--prompts-from latin.txt", 3, "not UTF-8; convert the file, for example with `iconv"),
+        ("--prompts-from cut.jsonl", 3, "cut.jsonl: line 2"),
+        ("--prompts-from p.jsonl --field nothing", 3, "no text at `nothing`"),
+        ("--prompts-from p.jsonl --split [9:]", 3, "p.jsonl"),
+        ("--prompts-from p.jsonl --longest-prompt 2", 3, "4 longer than 2 tokens"),
+        ("--prompts-from p.jsonl --prompt 5", 2, "cannot be used with"),
+        ("--prompts-from p.jsonl --data p.jsonl", 2, "cannot be used with"),
+        ("--longest-prompt 5", 2, "--prompts-from"),
+        ("--split train", 2, "--prompts-from"),
+        ("--data p.jsonl", 2, "prompts come from --prompts-from NAME"),
+    ] {
+        let line = format!("bench --endpoint http://{} --requests 2 --generate 2 {arguments}", mock.address);
+        place.check(&line, code, words);
+    }
+    assert_eq!(mock.asked(), 0, "nothing was sent");
+}
+
 #[test]
 fn failures_are_counted_by_kind_and_alone_they_are_no_success() {
     for (every, code, words) in [(3, 0, "closed early"), (1, 1, "failed one after the other")] {
@@ -84,6 +188,32 @@ fn what_cannot_be_asked_for_is_refused_by_name() {
         ("tune tiny.gguf --concurrency 1,2".to_string(), 2, "several values of --concurrency are loads"),
     ] {
         place.check(&line, code, words);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_real_llama_server_has_room_for_the_prompts_of_a_dataset() {
+    use crate::support::given;
+    let (Some(program), Some(model)) = (given("GGUFLAB_LLAMA_SERVER"), given("GGUFLAB_TEST_MODEL")) else {
+        return;
+    };
+    let place = Place::new();
+    let long = "many words ".repeat(300);
+    place.write("p.jsonl", format!("{PROMPTS}{{\"question\":\"{long}\"}}\n"));
+    let line = format!(
+        "bench {} --engine llama-server={} --concurrency 2 --prompts-from p.jsonl --longest-prompt 100 --generate 4 \
+         --set threads=1 --window 60s --requests 9 --record {{}}/r.json",
+        model.display(),
+        program.display()
+    );
+    place.check(&line, 0, "longer than 100 tokens");
+    let record = record(&place);
+    let origin = record.prompts.unwrap();
+    assert_eq!((origin.prompts, origin.too_long, origin.limit), (4, 1, Some(100)));
+    for course in record.levels.iter().flat_map(|level| &level.courses) {
+        assert_eq!((course.failure.as_ref(), course.produced), (None, 4), "{course:?}");
+        assert!(course.prompt.is_some_and(|tokens| (1..=100).contains(&tokens)), "{course:?}");
     }
 }
 
