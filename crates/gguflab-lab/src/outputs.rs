@@ -31,6 +31,10 @@ const STEPS: u32 = 32;
 /// Of the tokens that are read in batches every third is kept: no size of a tile divides by three, so every place of a
 /// tile is seen.
 const STRIDE: u32 = 3;
+/// A server tells what follows the last token of a request only, so that each place costs a request that reads all before
+/// it: of the tokens in batches every fifth is kept there, from the first on that does not fit into a third of the passage
+/// (so that the floor's batches differ from its own), and of the others every fourth.
+const SERVER_STRIDES: [u32; 2] = [5, 4];
 
 /// One side of a comparison.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +70,8 @@ pub fn check(
 /// What a reference says, and how far it is from itself.
 pub struct Reference {
     logits: Logits,
+    /// What was read, by the reference and by all that are held against it.
+    reading: Reading,
     /// How far changing only the size of its batches takes it.
     floor: Divergence,
     scratch: Scratch,
@@ -83,18 +89,20 @@ impl Reference {
         stop: &Stop,
     ) -> Result<Reference, String> {
         let scratch = Scratch::new(folder)?;
-        let logits = capture(laboratory, configuration, &reading(STEPS), &scratch.file("reference"), stop)?;
-        let other = other_batches(configuration);
-        let again = capture(laboratory, &other, &reading(0), &scratch.file("floor"), stop)?;
+        let positions = if laboratory.facts.serves { positions_of_server() } else { positions() };
+        let reading = Reading { passages: PASSAGES, length: LENGTH, steps: STEPS, positions };
+        let logits = capture(laboratory, configuration, &reading, &scratch.file("reference"), stop)?;
+        let (other, batched) = (other_batches(configuration), Reading { steps: 0, ..reading.clone() });
+        let again = capture(laboratory, &other, &batched, &scratch.file("floor"), stop)?;
         let floor = divergence(&logits, &again)?;
         again.remove();
-        Ok(Reference { logits, floor, scratch })
+        Ok(Reference { logits, reading, floor, scratch })
     }
 
     /// Holds a candidate against it.
     pub fn check(&self, laboratory: &mut Laboratory, configuration: &Configuration, stop: &Stop) -> Drift {
         let file = self.scratch.file("candidate");
-        let found = capture(laboratory, configuration, &reading(STEPS), &file, stop).and_then(|logits| {
+        let found = capture(laboratory, configuration, &self.reading, &file, stop).and_then(|logits| {
             let found = divergence(&self.logits, &logits);
             logits.remove();
             found
@@ -111,10 +119,15 @@ fn workload() -> Workload {
     Workload::single("read", Request::all_logits(LENGTH))
 }
 
-fn reading(steps: u32) -> Reading {
+fn positions() -> Vec<u32> {
     let batched = (0..LENGTH - STEPS).filter(|position| position % STRIDE == STRIDE - 1);
-    let positions = batched.chain(LENGTH - STEPS..LENGTH).collect();
-    Reading { passages: PASSAGES, length: LENGTH, steps, positions }
+    batched.chain(LENGTH - STEPS..LENGTH).collect()
+}
+
+fn positions_of_server() -> Vec<u32> {
+    let [batched, single] = SERVER_STRIDES.map(|stride| stride as usize);
+    let batched = (LENGTH / 3 + 2..LENGTH - STEPS).step_by(batched);
+    batched.chain((LENGTH - STEPS..LENGTH).step_by(single)).collect()
 }
 
 /// The same configuration with physical batches of an odd size that is about a third, or with larger ones where they are

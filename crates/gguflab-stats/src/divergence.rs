@@ -1,5 +1,6 @@
 //! How far two models are apart in what they say next: Kullback–Leibler divergence between rows of logits.
 
+use crate::likeliest::{Known, bound};
 use crate::score::{NO_TOKEN, exact};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,8 @@ pub struct Divergence {
     sum: f64,
     /// Largest divergence of a row, in nats.
     pub maximum: f64,
-    /// Largest absolute difference between two logits of the same token.
+    /// Largest absolute difference between two logits of the same token; of logarithms of probabilities where only the
+    /// likeliest tokens are known.
     pub largest_difference: f64,
     /// Rows whose likeliest token is another one.
     pub top_changes: u64,
@@ -20,6 +22,10 @@ pub struct Divergence {
     pub broken_reference: u64,
     /// Rows of the candidate with logits that are no numbers; they are in no other figure.
     pub broken_candidate: u64,
+    /// Sum over rows of the probability beyond the tokens that are known of both; [`Divergence::hidden`] divides it. 0 where
+    /// all are known.
+    #[serde(default)]
+    beyond: f64,
 }
 
 impl Divergence {
@@ -34,16 +40,39 @@ impl Divergence {
         }
         match pair.divergence {
             Some(divergence) => {
-                self.rows += 1;
-                self.sum += divergence;
-                self.maximum = self.maximum.max(divergence);
-                self.largest_difference =
-                    largest_difference(reference, candidate).max(self.largest_difference);
-                self.top_changes += u64::from(!pair.same_top);
+                let difference = largest_difference(reference, candidate);
+                self.take(divergence, difference, pair.same_top);
             }
             // The candidate rules out what the reference holds possible (or cannot be laid beside it).
             None => self.broken_candidate += 1,
         }
+    }
+
+    /// Adds a row of which only the likeliest tokens are known: the figures are then those of the lower bound of
+    /// [`crate::likeliest::bound`]. One of the reference is cut to as many tokens as the candidate has.
+    pub fn add_likeliest(&mut self, reference: Known<'_>, candidate: Known<'_>) {
+        let broken = (reference.is_broken(), candidate.is_broken());
+        self.broken_reference += u64::from(broken.0);
+        self.broken_candidate += u64::from(broken.1);
+        if broken == (false, false) {
+            let bound = bound(reference, candidate);
+            self.take(bound.divergence, bound.largest_difference, bound.same_top);
+            self.beyond += bound.beyond;
+        }
+    }
+
+    fn take(&mut self, divergence: f64, difference: f64, same_top: bool) {
+        self.rows += 1;
+        self.sum += divergence;
+        self.maximum = self.maximum.max(divergence);
+        self.largest_difference = self.largest_difference.max(difference);
+        self.top_changes += u64::from(!same_top);
+    }
+
+    /// Mean probability beyond the tokens that were compared: what is not seen. 0 where all tokens are known, or no rows.
+    #[must_use]
+    pub fn hidden(&self) -> f64 {
+        if self.rows > 0 { self.beyond / self.rows as f64 } else { 0.0 }
     }
 
     /// Mean divergence of a row, in nats; `None` without rows.

@@ -6,7 +6,7 @@ use gguflab_native::context::BatchToken;
 use gguflab_native::{Model, NativeError};
 use gguflab_types::event::Phase;
 use gguflab_types::message::Message;
-use gguflab_types::outputs::{Head, Reading};
+use gguflab_types::outputs::{Head, Reading, RowForm};
 use gguflab_types::{Request, Workload};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -35,7 +35,7 @@ pub(crate) fn write<'model>(
         NativeError::Rejected(format!("cannot write the logits to {}: {error}", path.display()))
     };
     let mut file = BufWriter::new(File::create(path).map_err(cannot)?);
-    let head = Head { vocabulary: model.vocabulary_size(), rows: reading.rows() };
+    let head = Head { form: RowForm::Logits, width: model.vocabulary_size(), rows: reading.rows() };
     file.write_all(&head.to_bytes()).map_err(cannot)?;
     for passage in 0..reading.passages {
         output.send(&Message::Phase { request, phase: Phase::Measure });

@@ -7,6 +7,7 @@
 
 mod abilities;
 mod figures;
+mod outputs;
 mod round;
 mod server;
 
@@ -20,9 +21,11 @@ use abilities::{Abilities, slots};
 use gguflab_format::{Model, ModelFacts};
 use gguflab_types::event::{Level, Phase};
 use gguflab_types::machine::Device;
+use gguflab_types::outputs::Reading;
 use gguflab_types::prompt::Tokens;
 use gguflab_types::{
-    Ending, EngineIdentity, Event, Job, Logits, Outcome, PromptKind, Repetition, Request, Sample, metric,
+    Ending, EngineIdentity, Event, Job, Logits, Outcome, PromptKind, Repetition, Request, Sample, Workload,
+    metric,
 };
 use round::{Course, Wish};
 use server::Server;
@@ -104,6 +107,24 @@ impl Engine for LlamaServer {
             let counts = vec![0; run.job.workload.requests.len()];
             Requests { server, tokens, counts }.measure(run)
         });
+        self.close(ended)
+    }
+
+    fn read(
+        &mut self,
+        job: &Job,
+        reading: &Reading,
+        file: &Path,
+        stop: &Stop,
+        sink: &mut dyn FnMut(Event) -> Control,
+    ) -> Ending {
+        let name = self.name.clone();
+        // It has logits of the last token of a request only, for one token behind it.
+        let workload = Workload::single("read", Request::new(reading.length, 1));
+        let job = Job { workload, ..job.clone() };
+        let mut run = Run { job: &job, stop, sink, name: &name, started: Instant::now() };
+        let ended = self
+            .trial(&mut run, &mut |server, tokens, run| outputs::read(server, tokens, run, reading, file));
         self.close(ended)
     }
 

@@ -27,6 +27,12 @@ pub fn document(drift: &Drift) -> Document {
     table.push(row("the candidate", &evidence.divergence));
     table.push(row("itself in batches of another size", &evidence.floor));
     document.table(table);
+    if evidence.divergence.hidden() > 0.0 {
+        document.information(
+            "An engine tells only the likeliest tokens: divergences are lower bounds, and differences those of the \
+             logarithms of probabilities.",
+        );
+    }
     document.paragraph(format!(
         "Drifted is what is further away than {FLOOR_FACTOR} times the second row and further than {MEAN_BOUND:.0e} nats on \
          average or {MAXIMUM_BOUND:.0e} at its worst token."

@@ -101,14 +101,34 @@ fn verdict(evidence: &Evidence) -> (DriftVerdict, String) {
             )
         }
         None if divergence.largest_difference == 0.0 => {
-            (DriftVerdict::Same, "the logits are the same to the last bit".to_string())
+            let what = if divergence.hidden() > 0.0 {
+                "the probabilities of the likeliest tokens"
+            } else {
+                "the logits"
+            };
+            (DriftVerdict::Same, format!("{what} are the same to the last bit{}", unseen(divergence)))
         }
         None => {
             let reason = format!(
-                "mean divergence {mean:.1e} nats; other batches alone take the reference {floor_mean:.1e} away from itself"
+                "mean divergence {mean:.1e} nats; other batches alone take the reference {floor_mean:.1e} away from \
+                 itself{}",
+                unseen(divergence)
             );
             (DriftVerdict::Same, reason)
         }
+    }
+}
+
+/// What "the same" does not speak of, where only the likeliest tokens are known.
+fn unseen(divergence: &Divergence) -> String {
+    match divergence.hidden() {
+        hidden if hidden > 0.0 => {
+            format!(
+                ", as far as the likeliest tokens tell ({:.1} % of probability lies beyond them)",
+                100.0 * hidden
+            )
+        }
+        _ => String::new(),
     }
 }
 

@@ -77,6 +77,66 @@ fn a_real_engine_says_the_same_twice_and_another_file_something_else() {
     assert_eq!(left, 4, "only the models are left");
 }
 
+/// llama-server, where `GGUFLAB_LLAMA_SERVER` names it; under `CI=true` it has to be there.
+fn server() -> Option<EngineSpecification> {
+    let program = std::env::var("GGUFLAB_LLAMA_SERVER").unwrap_or_default();
+    if program.is_empty() {
+        let required = std::env::var("CI").is_ok_and(|value| value == "true");
+        assert!(!required, "GGUFLAB_LLAMA_SERVER has to name llama-server in CI");
+        return None;
+    }
+    Some(EngineSpecification {
+        kind: "llama-server".to_string(),
+        target: Some(program),
+        ..EngineSpecification::default()
+    })
+}
+
+#[test]
+fn a_real_server_tells_enough_to_be_held_against_itself_and_against_logits() {
+    let (Some(server), Some(engine)) = (server(), worker()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, model: &TinyModel| {
+        let path = folder.path().join(name);
+        write_tiny(&path, model).unwrap();
+        path
+    };
+    // More tokens than a server tells.
+    let tiny = TinyModel { vocabulary: 5000, ..TinyModel::new(TinyArchitecture::Llama) };
+    let model = write("a.gguf", &tiny);
+    let perturbed = write("perturbed.gguf", &TinyModel { seed: 2, ..tiny });
+    let (stop, default) = (Stop::default(), settings("threads=1"));
+    let mut served = open(&server, &model);
+    let reference = Reference::read(&mut served, &default, folder.path(), &stop).unwrap();
+    let same = reference.check(&mut served, &default, &stop);
+    let evidence = same.evidence.unwrap();
+    let divergence = evidence.divergence;
+    assert_eq!(
+        (same.verdict, divergence.rows, divergence.maximum),
+        (DriftVerdict::Same, 76, 0.0),
+        "{same:?}"
+    );
+    assert!(divergence.hidden() > 0.0 && same.reason.contains("of probability lies beyond"), "{same:?}");
+    assert!(evidence.floor.rows == 76 && evidence.floor.largest_difference > 0.0, "{evidence:?}");
+    let smaller = reference.check(&mut served, &settings("threads=1 ubatch=16"), &stop);
+    assert_eq!(smaller.verdict, DriftVerdict::Same, "{smaller:?}");
+    let other = reference.check(&mut open(&server, &perturbed), &default, &stop);
+    assert_eq!(other.verdict, DriftVerdict::Drifted, "{other:?}");
+    // The same model in our own engine, and the other way round.
+    let mut own = open(&engine, &model);
+    let found = reference.check(&mut own, &default, &stop);
+    assert_eq!(found.verdict, DriftVerdict::Same, "{found:?}");
+    let known = Reference::read(&mut own, &default, folder.path(), &stop).unwrap();
+    let found = known.check(&mut served, &default, &stop);
+    assert_eq!(
+        (found.verdict, found.evidence.unwrap().divergence.rows),
+        (DriftVerdict::Same, 256),
+        "{found:?}"
+    );
+    let other = known.check(&mut open(&server, &perturbed), &default, &stop);
+    assert_eq!(other.verdict, DriftVerdict::Drifted, "{other:?}");
+}
+
 #[test]
 fn an_engine_without_logits_is_said_to_be_unchecked() {
     let engine = EngineSpecification {
