@@ -1,7 +1,7 @@
 //! What is made better: one figure for each visit, from its raw samples.
 
 use gguflab_search::Part;
-use gguflab_stats::median;
+use gguflab_stats::{geometric_mean, median};
 use gguflab_types::{DeclaredMetric, Direction, Repetition, Request, Unit, Workload, metric};
 
 /// What a tune makes better.
@@ -105,10 +105,22 @@ impl Objective {
     /// request that has no other. `None` when something it needs was not measured.
     #[must_use]
     pub fn value(&self, repetitions: &[Repetition], workload: &Workload) -> Option<f64> {
+        self.centred(median, repetitions, workload)
+    }
+
+    /// The same with the geometric mean of the repetitions, for statistics that are made of logarithms: what the machine's
+    /// state explains of the repetitions, it explains of their mean, and a median would be deaf to it.
+    #[must_use]
+    pub fn mean(&self, repetitions: &[Repetition], workload: &Workload) -> Option<f64> {
+        self.centred(geometric_mean, repetitions, workload)
+    }
+
+    fn centred(&self, centre: Centre, repetitions: &[Repetition], workload: &Workload) -> Option<f64> {
         let mut sum = 0.0;
         let mut weights = 0.0;
         for (index, request) in workload.requests.iter().enumerate() {
-            let seen = Seen { request, repetitions: of_request(repetitions, index), all: repetitions };
+            let seen =
+                Seen { request, repetitions: of_request(repetitions, index), all: repetitions, centre };
             let Some(value) =
                 (self.value)(&seen, self.name).filter(|value| value.is_finite() && *value > 0.0)
             else {
@@ -132,7 +144,7 @@ impl Objective {
         let total: f64 = applicable().map(|(_, request)| request.weight).sum();
         let part = |(index, request): (usize, &Request)| {
             let own = repetitions.iter().filter(|one| one.noisy.is_none() && is_of(one, index));
-            let value = |one| (self.value)(&Seen { request, repetitions: vec![one], all: &[] }, self.name);
+            let value = |one| (self.value)(&Seen::of(request, one), self.name);
             let costs = own.filter_map(value).map(|value| self.to_cost(value));
             let values = costs.filter(|cost| cost.is_finite() && *cost > 0.0).collect();
             Part { share: request.weight / total, values }
@@ -163,18 +175,26 @@ impl Objective {
     }
 }
 
+/// What stands for several repetitions.
+type Centre = fn(&[f64]) -> Option<f64>;
+
 /// What was seen of one request in one visit.
 struct Seen<'a> {
     request: &'a Request,
     repetitions: Vec<&'a Repetition>,
     /// Those of the whole visit, with values that belong to no request.
     all: &'a [Repetition],
+    centre: Centre,
 }
 
-impl Seen<'_> {
+impl<'a> Seen<'a> {
+    fn of(request: &'a Request, repetition: &'a Repetition) -> Seen<'a> {
+        Seen { request, repetitions: vec![repetition], all: &[], centre: median }
+    }
+
     fn typical(&self, metric: &str) -> Option<f64> {
-        let values: Vec<f64> = self.repetitions.iter().flat_map(|one| one.values(metric)).copied().collect();
-        median(&values).or_else(|| self.most(metric))
+        let values = self.repetitions.iter().filter_map(|one| median(one.values(metric)));
+        (self.centre)(&values.collect::<Vec<f64>>()).or_else(|| self.most(metric))
     }
 
     /// The largest value of something that belongs to no request.
@@ -247,6 +267,8 @@ mod tests {
         let decode = find("decode").unwrap().value(&seen, &workload).unwrap();
         assert!((decode - 1.0 / (0.75 / 10.0 + 0.25 / 5.0)).abs() < 1e-12);
         assert_eq!(find("prefill").unwrap().value(&seen, &workload), None);
+        let mean = find("time").unwrap().mean(&seen, &workload).unwrap();
+        assert!((mean - (0.75 * 3f64.sqrt() + 0.25 * 6.0)).abs() < 1e-12, "{mean}");
     }
 
     #[test]

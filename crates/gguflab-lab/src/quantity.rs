@@ -179,7 +179,7 @@ fn known(declared: &[DeclaredMetric]) -> String {
 impl Figure {
     fn value(&self, repetitions: &[Repetition], workload: &Workload) -> Option<f64> {
         match self {
-            Figure::Objective(objective) => objective.value(repetitions, workload),
+            Figure::Objective(objective) => objective.mean(repetitions, workload),
             Figure::Percentile(probability) => {
                 let requests = 0..workload.requests.len();
                 let trusted = requests.flat_map(|index| of_request(repetitions, index));

@@ -49,7 +49,9 @@ pub use estimate::{Estimate, Interval};
 pub use groups::{Change, group_change, group_location, shared_noise};
 pub use importance::{Factor, Importance, Share, importance};
 pub use likeliest::Known;
-pub use location::{location, mean, mean_interval, median, median_interval, positive_location};
+pub use location::{
+    geometric_mean, location, mean, mean_interval, median, median_interval, positive_location,
+};
 pub use noise::{outliers, robust_spread};
 pub use paired::{Comparison, Verdict, compare, hodges_lehmann, judge, log_ratios, relative, sign_flip};
 pub use proportion::proportion;

@@ -46,6 +46,20 @@ pub fn mean(samples: &[f64]) -> Option<f64> {
     (count > 0.0).then(|| samples.iter().map(|sample| sample / count).sum())
 }
 
+/// Geometric mean of the finite values; `None` when there are none, or one is not above 0.
+#[must_use]
+pub fn geometric_mean(samples: &[f64]) -> Option<f64> {
+    let samples = finite(samples);
+    if samples.iter().any(|sample| *sample <= 0.0) {
+        return None;
+    }
+    match samples.as_slice() {
+        // To the last bit, as a logarithm and back would not be.
+        [one] => Some(*one),
+        several => mean(&several.iter().map(|sample| sample.ln()).collect::<Vec<f64>>()).map(f64::exp),
+    }
+}
+
 /// Median of the finite values (mean of the middle two for an even number); `None` when there are none.
 #[must_use]
 pub fn median(samples: &[f64]) -> Option<f64> {

@@ -1,9 +1,9 @@
 //! Closed forms, published values and brute force.
 
 use gguflab_stats::{
-    Cell, Estimate, Interval, Verdict, compare, effective_size, hodges_lehmann, judge, location,
-    median_interval, outliers, percentile, pooled_difference, positive_location, proportion, residual,
-    robust_spread, samples_needed, sign_flip, special,
+    Cell, Estimate, Interval, Verdict, compare, effective_size, geometric_mean, hodges_lehmann, judge,
+    location, median_interval, outliers, percentile, pooled_difference, positive_location, proportion,
+    residual, robust_spread, samples_needed, sign_flip, special,
 };
 use gguflab_types::Direction;
 
@@ -35,6 +35,14 @@ fn floors_of_the_percentiles_are_the_smallest_numbers_with_both_order_statistics
 /// A fixed disorder: neighbouring indices give distant values.
 fn scattered(index: u64) -> u64 {
     index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40
+}
+
+#[test]
+fn the_geometric_mean_is_that_of_logarithms() {
+    let mean = geometric_mean(&[2.0, 8.0, f64::NAN]).unwrap();
+    assert!((mean - 4.0).abs() < 1e-14, "{mean}");
+    assert_eq!(geometric_mean(&[20.0]), Some(20.0), "not a bit of a single value is lost");
+    assert_eq!((geometric_mean(&[]), geometric_mean(&[3.0, 0.0])), (None, None));
 }
 
 #[test]
