@@ -71,6 +71,9 @@ pub struct ModelFacts {
     pub pre_tokenizer: Option<String>,
     /// Whether there is a chat template.
     pub chat_template: bool,
+    /// Chunks of text that the importance matrix was made of which the model was quantised with, as llama-quantize
+    /// notes it (`quantize.imatrix.chunks_count`).
+    pub importance_chunks: Option<u64>,
 }
 
 /// What a model is for, so that a caller can refuse by name what it cannot use.
@@ -191,6 +194,7 @@ impl ModelFacts {
             tokenizer: metadata.text("tokenizer.ggml.model").map(Into::into),
             pre_tokenizer: metadata.text("tokenizer.ggml.pre").map(Into::into),
             chat_template: metadata.text("tokenizer.chat_template").is_some_and(|text| !text.is_empty()),
+            importance_chunks: metadata.unsigned("quantize.imatrix.chunks_count"),
             types,
             heads,
             embedding_length,

@@ -86,6 +86,9 @@ fn identity(model: &Model, facts: &ModelFacts) -> Vec<Row> {
         ("files", Cell::count(facts.files)),
         ("format", Cell::text(format!("GGUF {}, {}", facts.version, byte_order(facts.endian)))),
     ]);
+    if let Some(chunks) = facts.importance_chunks {
+        rows.push(("importance matrix chunks", Cell::count(chunks)));
+    }
     if facts.kind == ModelKind::Adapter {
         rows.extend(adapter(model));
     }

@@ -19,6 +19,8 @@ const SEED: u64 = 42;
 pub(super) struct Side {
     pub(super) name: String,
     pub(super) bytes: u64,
+    /// Chunks in the importance matrix that it was made with, where its file says so.
+    pub(super) importance_chunks: Option<u64>,
     pub(super) values: Values,
     /// The percentiles of its divergence that the composite metric is made of.
     pub(super) percentiles: Option<Percentiles>,
@@ -37,6 +39,7 @@ impl Found<'_> {
         let side = |identity: &SideIdentity, values: Values| Side {
             name: identity.name.clone(),
             bytes: identity.bytes,
+            importance_chunks: identity.importance_chunks,
             percentiles: percentiles(&values, &COMPOSED),
             values,
         };

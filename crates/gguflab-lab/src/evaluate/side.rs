@@ -44,6 +44,9 @@ pub struct SideIdentity {
     pub content: String,
     /// Whether it is a store that keeps only a part of each row.
     pub is_sketch: bool,
+    /// Chunks of text in the importance matrix that it was quantised with, where the model says so.
+    #[serde(default)]
+    pub importance_chunks: Option<u64>,
 }
 
 impl SideIdentity {
@@ -87,8 +90,8 @@ impl Side {
             quantisation: model.quantisation.clone(),
             bytes: model.bytes,
             settings: configuration.to_string(),
-            content: String::new(),
-            is_sketch: false,
+            importance_chunks: laboratory.model_facts.as_ref().and_then(|facts| facts.importance_chunks),
+            ..SideIdentity::default()
         };
         let source = Source::Model {
             path: laboratory.model().to_path_buf(),

@@ -86,16 +86,31 @@ fn by_size(found: &Found<'_>) -> Chart {
     Chart::new("Divergence against size", "down and to the left is better", kind)
 }
 
-/// In the order in which the candidates were given: with more and more of something, such as samples of an importance
-/// matrix, it shows where more changes nothing.
+/// Against the chunks of their importance matrices where the files tell them apart by it, else in the order in which the
+/// candidates were given: with more and more of something it shows where more changes nothing.
 fn by_composite(found: &Found<'_>) -> Chart {
-    let row = |side: &Side| Some(row(&side.name, &side.percentiles.as_ref()?.composite()?));
-    let kind = ChartKind::Intervals {
-        axis: Axis::new("composite", Unit::Nats).logarithmic(),
-        rows: found.candidates.iter().filter_map(row).collect(),
-        reference: None,
+    let axis = Axis::new("composite", Unit::Nats).logarithmic();
+    let composite = |side: &Side| side.percentiles.as_ref()?.composite();
+    if !tells_chunks(&found.candidates) {
+        let row = |side: &Side| Some(row(&side.name, &composite(side)?));
+        let rows = found.candidates.iter().filter_map(row).collect();
+        let kind = ChartKind::Intervals { axis, rows, reference: None };
+        return Chart::new("Composite metric", "in the order in which they were named; less is nearer", kind);
+    }
+    let dot = |side: &Side| {
+        let points = vec![point(side.importance_chunks.unwrap_or(0) as f64, &composite(side)?)];
+        Some(Series { name: side.name.clone(), shape: Shape::Points, points })
     };
-    Chart::new("Composite metric", "in the order in which the candidates were named; less is nearer", kind)
+    let kind = ChartKind::Scatter {
+        across: Axis::new("chunks in the importance matrix", Unit::Count),
+        axis,
+        series: found.candidates.iter().filter_map(dot).collect(),
+    };
+    Chart::new("Composite metric against calibration", "0: made without an importance matrix", kind)
+}
+
+fn tells_chunks(candidates: &[Side]) -> bool {
+    candidates.windows(2).any(|pair| pair[0].importance_chunks != pair[1].importance_chunks)
 }
 
 /// Text by text (languages, for example), candidate by candidate: before and after, say, an importance matrix.
