@@ -4,12 +4,14 @@
 //! systems than Linux, everything). Starting and finishing a watch together cost well under a millisecond
 //! (`cargo test -p gguflab-engine` holds it to that), because sensors are looked for once and read sparsely.
 
+mod graphics;
 mod noise;
 mod process;
 mod sensors;
 
 use crate::machine::files::Files;
 use gguflab_types::machine::MachineState;
+use graphics::Graphics;
 use sensors::Sensors;
 use std::sync::OnceLock;
 
@@ -38,6 +40,8 @@ struct Counters {
     process: Option<f64>,
     /// Microjoules of each package.
     energy: Option<Vec<u64>>,
+    /// Millijoules of each GPU.
+    gpu_energy: Option<Vec<u64>>,
 }
 
 /// Processor time by kind, in ticks, over all processors.
@@ -77,6 +81,10 @@ impl Watch {
             (Some(before), Some(after)) => sensors().joules(before, after, wall),
             _ => None,
         };
+        state.gpu_energy = match (&self.before.gpu_energy, &after.gpu_energy) {
+            (Some(before), Some(after)) => graphics::joules(before, after, wall),
+            _ => None,
+        };
         state.memory_available = files
             .text("proc/meminfo")
             .map(|text| crate::machine::memory_of(&text).available)
@@ -102,6 +110,11 @@ fn sensors() -> &'static Sensors {
     SENSORS.get_or_init(|| Sensors::find(&Files::system()))
 }
 
+fn gpus() -> &'static Graphics {
+    static GPUS: OnceLock<Graphics> = OnceLock::new();
+    GPUS.get_or_init(Graphics::find)
+}
+
 fn counters(files: &Files, sensors: &Sensors, process: Option<u32>) -> Counters {
     Counters {
         pressure: files.text("proc/pressure/cpu").and_then(|text| waiting(&text)),
@@ -110,6 +123,7 @@ fn counters(files: &Files, sensors: &Sensors, process: Option<u32>) -> Counters 
         quota: crate::machine::quota_stops(files),
         process: process.and_then(process_usage).map(|usage| usage.cpu_time),
         energy: sensors.energy(files),
+        gpu_energy: gpus().energy(),
     }
 }
 

@@ -42,9 +42,8 @@ pub fn run(
             Event::Phase(phase) => recorder.phase(phase),
             Event::Log(level, text) => recorder.line(level, &text),
             Event::Measured(mut repetition) => {
-                // Where the machine shows it; never guessed.
-                let joules = repetition.state.energy.filter(|_| repetition.request.is_some());
-                repetition.samples.extend(joules.map(|joules| Sample::one(metric::ENERGY, joules)));
+                let energy = energy(&repetition);
+                repetition.samples.extend(energy);
                 virtual_time += repetition.duration;
                 recorder.repetition(&repetition);
             }
@@ -60,6 +59,14 @@ pub fn run(
     (ending, duration)
 }
 
+/// What a request took, where the machine shows it; never guessed.
+fn energy(repetition: &Repetition) -> Vec<Sample> {
+    let state = &repetition.state;
+    let counted = [(metric::ENERGY, state.energy), (metric::GPU_ENERGY, state.gpu_energy)];
+    let counted = counted.into_iter().filter(|_| repetition.request.is_some());
+    counted.filter_map(|(name, joules)| Some(Sample::one(name, joules?))).collect()
+}
+
 /// Whether a trial that is measured has what its workload asks for: a quiet repetition of each request, or at
 /// least a noisy one.
 #[must_use]
@@ -71,4 +78,23 @@ pub fn is_complete(repetitions: &[Repetition], requests: usize) -> bool {
 #[must_use]
 pub fn without_samples() -> Ending {
     Ending::new(Outcome::Crashed, "the engine ended without a sample for every request")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gguflab_types::MachineState;
+
+    #[test]
+    fn energy_is_a_sample_where_the_machine_shows_it() {
+        let state = MachineState { energy: Some(3.0), gpu_energy: Some(250.0), ..MachineState::default() };
+        let of = |request, state: &MachineState| {
+            let samples = energy(&Repetition { request, state: state.clone(), ..Repetition::default() });
+            samples.into_iter().map(|sample| (sample.metric, sample.values)).collect::<Vec<_>>()
+        };
+        let both = [(metric::ENERGY, 3.0), (metric::GPU_ENERGY, 250.0)];
+        assert_eq!(of(Some(0), &state), both.map(|(name, joules)| (name.to_string(), vec![joules])));
+        assert!(of(None, &state).is_empty(), "loading is no request");
+        assert!(of(Some(0), &MachineState::default()).is_empty());
+    }
 }

@@ -135,6 +135,9 @@ pub struct MachineState {
     /// Joules that the processors' packages took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub energy: Option<f64>,
+    /// Joules that all NVIDIA GPUs of the machine took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_energy: Option<f64>,
     /// Throttling that happened in between, in words.
     pub throttled: Option<String>,
     /// Bytes of memory available.

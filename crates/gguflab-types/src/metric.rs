@@ -50,6 +50,8 @@ pub const REQUEST: &str = "request";
 pub const CPU_TIME: &str = "cpu-time";
 /// Joules that the processors' packages took during the request, everything that ran meanwhile included.
 pub const ENERGY: &str = "package-energy";
+/// Joules that all NVIDIA GPUs of the machine took during the request, other programs' work on them included.
+pub const GPU_ENERGY: &str = "gpu-energy";
 /// Peak resident memory of the engine's process.
 pub const PEAK_MEMORY: &str = "peak-memory";
 /// Bytes taken on devices other than the CPU.
@@ -106,6 +108,12 @@ pub const METRICS: &[Metric] = &[
         Unit::Joules,
         Direction::Lower,
         "energy of the processors' packages during the request (where RAPL can be read; other programs' included)",
+    ),
+    metric(
+        GPU_ENERGY,
+        Unit::Joules,
+        Direction::Lower,
+        "energy of all NVIDIA GPUs during the request (where NVML counts it; other programs' included)",
     ),
     metric(PEAK_MEMORY, Unit::Bytes, Direction::Lower, "peak resident memory of the engine's process"),
     metric(DEVICE_MEMORY, Unit::Bytes, Direction::Lower, "memory taken on devices other than the CPU"),

@@ -30,7 +30,7 @@ const OWNED: &[(&str, &str)] = &[("sqlx", "gguflab-store"), ("llama-cpp-sys-2", 
 /// The most crates that the default build may name (dependencies of tests aside).
 const MOST_DIRECT: usize = 40;
 /// The most entries of Cargo.lock, features that are off included. Half of them come with sqlx, bindgen and proptest.
-const MOST_LOCKED: usize = 335;
+const MOST_LOCKED: usize = 346;
 
 #[test]
 fn crates_use_only_what_lies_below_them() {

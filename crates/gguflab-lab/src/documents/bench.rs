@@ -11,13 +11,14 @@ use gguflab_types::{Outcome, PromptKind, Repetition, Request, Unit, metric};
 /// Percentiles of the time between tokens that are shown.
 const PERCENTILES: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99")];
 /// Metrics of one request that are shown, in this order.
-const OF_REQUEST: [&str; 7] = [
+const OF_REQUEST: [&str; 8] = [
     metric::PREFILL,
     metric::FIRST_TOKEN,
     metric::DECODE,
     metric::REQUEST,
     metric::CPU_TIME,
     metric::ENERGY,
+    metric::GPU_ENERGY,
     metric::DRAFT_ACCEPTED,
 ];
 /// Metrics of the whole visit that are shown.

@@ -1,0 +1,79 @@
+//! Energy that NVIDIA GPUs have taken, by NVIDIA's management library where the driver brings one.
+//!
+//! Source: NVML API Reference, `nvmlDeviceGetTotalEnergyConsumption`: millijoules since the driver was loaded, on Volta and
+//! newer.
+
+use nvml_wrapper::Nvml;
+
+/// Shorter spans tell nothing: the counter moves about ten times a second (Yang, Adamek & Armour 2023).
+const SHORTEST: f64 = 0.5;
+
+/// Where GPUs are asked.
+#[derive(Debug, Default)]
+pub(super) struct Graphics {
+    library: Option<Nvml>,
+}
+
+impl Graphics {
+    /// Looks for the library where the system looks for libraries. A driver that sleeps may take a second to wake up; the look at
+    /// the machine before anything is measured (`machine::preflight`) waits for it.
+    pub(super) fn find() -> Graphics {
+        Graphics { library: Nvml::init().ok() }
+    }
+
+    /// Millijoules that each GPU of the machine has taken, whoever uses it; `None` unless all of them tell, because a sum over
+    /// some would pass for that over all.
+    pub(super) fn energy(&self) -> Option<Vec<u64>> {
+        let library = self.library.as_ref()?;
+        let gpus = 0..library.device_count().ok()?;
+        every(gpus.map(|index| library.device_by_index(index)?.total_energy_consumption()))
+    }
+}
+
+fn every<E>(counts: impl Iterator<Item = Result<u64, E>>) -> Option<Vec<u64>> {
+    let counts: Vec<u64> = counts.collect::<Result<_, E>>().ok()?;
+    (!counts.is_empty()).then_some(counts)
+}
+
+/// Joules of all GPUs between two readings, so many seconds apart. `None` where that is too short, where GPUs came or went,
+/// and where a counter began anew because its driver was loaded again.
+pub(super) fn joules(before: &[u64], after: &[u64], wall: f64) -> Option<f64> {
+    if before.len() != after.len() || wall < SHORTEST {
+        return None;
+    }
+    let spent = before.iter().zip(after).map(|(before, after)| after.checked_sub(*before));
+    Some(spent.sum::<Option<u64>>()? as f64 / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn energy_is_that_of_all_gpus_or_of_none() {
+        assert_eq!(every::<()>([Ok(5), Ok(7)].into_iter()), Some(vec![5, 7]));
+        assert_eq!(every([Ok(5), Err("not supported")].into_iter()), None);
+        assert_eq!(every::<()>(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn joules_come_from_differences_that_mean_something() {
+        assert_eq!(joules(&[1_000, 50], &[251_000, 150], 2.0), Some(250.1));
+        assert_eq!(joules(&[7], &[7], 2.0), Some(0.0));
+        assert_eq!(joules(&[9_000, 50], &[10, 150], 2.0), None, "the driver was loaded again");
+        assert_eq!(joules(&[1, 2], &[3], 2.0), None, "a GPU is gone");
+        assert_eq!(joules(&[0], &[100], 0.1), None, "too short");
+    }
+
+    #[test]
+    fn where_there_is_no_library_nothing_is_told() {
+        assert_eq!(Graphics::default().energy(), None);
+        let library = Nvml::builder().lib_path("libno-such-thing.so.1".as_ref()).init().ok();
+        assert!(library.is_none());
+        // On a machine with a driver this finds counters that only grow.
+        let found = Graphics::find();
+        if let (Some(before), Some(after)) = (found.energy(), found.energy()) {
+            assert!(before.iter().zip(&after).all(|(before, after)| before <= after), "{before:?} {after:?}");
+        }
+    }
+}
