@@ -128,14 +128,12 @@ impl Shelf {
         self.read_baseline(number)
     }
 
-    /// All of them, the first one first.
-    ///
-    /// # Errors
-    /// [`GateError`]: a file cannot be read.
-    pub fn all(&self) -> Result<Vec<Accepted>, GateError> {
+    /// All of them, the first one first, and why some cannot be read.
+    #[must_use]
+    pub fn all(&self) -> (Vec<Accepted>, Vec<GateError>) {
         let mut numbers: Vec<u32> = self.numbers().collect();
         numbers.sort_unstable();
-        numbers.into_iter().map(|number| self.read_baseline(number)).collect()
+        apart(numbers.into_iter().map(|number| self.read_baseline(number)))
     }
 
     fn read_baseline(&self, number: u32) -> Result<Accepted, GateError> {
@@ -201,18 +199,27 @@ impl Shelf {
         Ok(path)
     }
 
-    /// The checks, the first one first.
-    ///
-    /// # Errors
-    /// [`GateError`]: a file cannot be read.
-    pub fn checks(&self) -> Result<Vec<Check>, GateError> {
+    /// The checks, the first one first, and why some cannot be read.
+    #[must_use]
+    pub fn checks(&self) -> (Vec<Check>, Vec<GateError>) {
         let entries = std::fs::read_dir(self.folder.join("checks")).into_iter().flatten().flatten();
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
         paths.sort();
-        let read = |path: &PathBuf| read(path, crate::gate::CHECK_FORMAT, crate::gate::CHECK_VERSION);
-        paths.iter().map(read).collect()
+        apart(paths.iter().map(|path| read(path, crate::gate::CHECK_FORMAT, crate::gate::CHECK_VERSION)))
     }
+}
+
+/// What can be read, and what cannot.
+fn apart<T>(found: impl Iterator<Item = Result<T, GateError>>) -> (Vec<T>, Vec<GateError>) {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for one in found {
+        match one {
+            Ok(one) => good.push(one),
+            Err(error) => bad.push(error),
+        }
+    }
+    (good, bad)
 }
 
 /// Reads a file of ours: format and version first, so that what does not fit is told as such.
@@ -227,11 +234,15 @@ fn read<T: DeserializeOwned>(path: &Path, format: &'static str, version: u32) ->
         unusable(format!("it is cut or no JSON ({error}); take it from where it was copied, or accept anew"))
     })?;
     if value["format"] != format {
-        return Err(unusable(format!("it says that it is {}, not {format}", value["format"])));
+        let found = &value["format"];
+        return Err(unusable(format!("it says that it is {found}, not {format}; put it somewhere else")));
     }
     if value["version"] != version {
         let found = &value["version"];
-        return Err(unusable(format!("it is of version {found}, and this program reads version {version}")));
+        return Err(unusable(format!(
+            "it is of version {found}, and this program reads version {version}; take the program that wrote it, or accept \
+             anew"
+        )));
     }
     serde_json::from_value(value).map_err(|error| unusable(error.to_string()))
 }

@@ -8,6 +8,7 @@ mod document;
 mod measured;
 
 pub use document::document;
+pub use gguflab_search::bisect::Decision;
 pub use measured::{EngineOf, Measured, MeasuredRequest};
 
 use crate::outputs::Drift;
@@ -104,20 +105,8 @@ pub struct Bisected {
 /// How a search ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Conclusion {
-    /// The first bad build is one of these.
-    Found {
-        /// The first of them.
-        first: usize,
-        /// The last of them.
-        last: usize,
-        /// The probability that this is right.
-        confidence: f64,
-    },
-    /// The bad end is not worse than the good end.
-    NoChange {
-        /// The probability that this is right.
-        confidence: f64,
-    },
+    /// Sure enough.
+    Decided(Decision),
     /// It ended before.
     Open(String),
 }
@@ -140,10 +129,7 @@ pub fn bisect(
     };
     let conclusion = loop {
         match next(&search.builds, &search.answers(), request.confidence) {
-            Ok(Next::Found { first, last, confidence }) => {
-                break Conclusion::Found { first, last, confidence };
-            }
-            Ok(Next::NoChange { confidence }) => break Conclusion::NoChange { confidence },
+            Ok(Next::Decided(decision)) => break Conclusion::Decided(decision),
             Ok(Next::Ask(_)) if search.heard.len() >= request.questions => {
                 break Conclusion::Open(format!("{} questions were not enough", request.questions));
             }
@@ -292,7 +278,9 @@ mod tests {
     fn the_build_that_became_slower_is_found() {
         let mut oracle = told(&[0.0, 0.01, -0.01, 0.0, -0.10, -0.11, -0.10, -0.12]);
         let found = search(&mut oracle);
-        let Conclusion::Found { first, last, confidence } = found.conclusion else { panic!("{found:?}") };
+        let Conclusion::Decided(Decision::Found { first, last, confidence }) = found.conclusion else {
+            panic!("{found:?}")
+        };
         assert_eq!((first, last, found.criterion), (4, 4, Criterion::Speed));
         assert!(confidence >= 0.95);
         assert_eq!(oracle.asked[0], 7, "the bad end first");
@@ -302,7 +290,7 @@ mod tests {
     #[test]
     fn ends_that_are_alike_end_it() {
         let found = search(&mut told(&[0.0, -0.1, 0.0, 0.0]));
-        assert!(matches!(found.conclusion, Conclusion::NoChange { .. }), "{found:?}");
+        assert!(matches!(found.conclusion, Conclusion::Decided(Decision::NoChange { .. })), "{found:?}");
     }
 
     #[test]
@@ -310,14 +298,20 @@ mod tests {
         let mut oracle = Told { drifted_from: 2, ..told(&[0.0, 0.0, 0.1, 0.1, 0.1]) };
         let found = search(&mut oracle);
         assert_eq!(found.criterion, Criterion::Outputs);
-        assert!(matches!(found.conclusion, Conclusion::Found { first: 2, last: 2, .. }), "{found:?}");
+        assert!(
+            matches!(found.conclusion, Conclusion::Decided(Decision::Found { first: 2, last: 2, .. })),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn builds_that_cannot_be_asked_are_left_out() {
         let mut oracle = Told { broken: vec![2, 3], ..told(&[0.0, 0.0, -0.1, -0.1, -0.1, f64::NAN, -0.1]) };
         let found = search(&mut oracle);
-        assert!(matches!(found.conclusion, Conclusion::Found { first: 2, last: 4, .. }), "{found:?}");
+        assert!(
+            matches!(found.conclusion, Conclusion::Decided(Decision::Found { first: 2, last: 4, .. })),
+            "{found:?}"
+        );
         let undecided = search(&mut told(&[0.0, 0.0, f64::NAN]));
         assert!(
             matches!(&undecided.conclusion, Conclusion::Open(reason) if reason.contains("ended undecided")),

@@ -74,9 +74,10 @@ pub fn compare(
         if interleave::blocks(records).len() < LEAST_BLOCKS {
             return false;
         }
-        let decided =
-            request.quantities.first().map(|first| judge(first, records, &sequence, request.margin));
-        decided.is_some_and(|judged| judged.verdict != Verdict::Undecided)
+        request.quantities.first().is_some_and(|first| {
+            judge(first, records, &sequence, request.margin).verdict != Verdict::Undecided
+                || is_untold(first, records)
+        })
     };
     let interleaved = interleave(sides, &request.limits, stop, watcher, &mut enough);
     let judge = |quantity| judge(quantity, &interleaved.sides, &sequence, request.margin);
@@ -154,6 +155,11 @@ fn judge(quantity: &Quantity, sides: &[Record; 2], sequence: &Option<Sequence>, 
 pub(crate) fn values(quantity: &Quantity, record: &Record) -> Vec<f64> {
     let counted = record.trials.iter().filter(|trial| trial.is_measured() && !interleave::warms_up(trial));
     counted.filter_map(|trial| quantity.value(&trial.repetitions, &record.workload)).collect()
+}
+
+/// Whether complete blocks were measured without a value of this quantity on some side: its engine does not tell it.
+pub(crate) fn is_untold(quantity: &Quantity, sides: &[Record; 2]) -> bool {
+    !interleave::blocks(sides).is_empty() && sides.iter().any(|record| values(quantity, record).is_empty())
 }
 
 /// What one side has of a quantity, from its visits.

@@ -4,7 +4,7 @@ pub mod threshold;
 
 use crate::baseline::{Accepted, Baseline};
 use crate::bench::{BenchRequest, BenchWatcher, Record, bench, now};
-use crate::compare::{blocks_of, drift, sequence, values};
+use crate::compare::{blocks_of, drift, is_untold, sequence, values};
 use crate::interleave::{Interleaved, Limits, Reason, Side, blocks, interleave};
 use crate::laboratory::{Laboratory, LaboratoryError};
 use crate::outputs::DriftVerdict;
@@ -207,9 +207,13 @@ pub fn check_model(name: &str, accepted: &Subject, subject: &Subject) -> Result<
         .filter(|one| of_model.contains(&one.what))
         .map(|one| format!("{} was {} and is {}", one.what, one.first, one.second))
         .collect();
+    let (was, is) = (&accepted.model.file, &subject.model.file);
     match told.as_slice() {
         [] => Ok(()),
-        told => Err(GateError::OtherModel { name: name.to_string(), differences: told.join(", ") }),
+        told => {
+            let differences = format!("{was} was accepted, and this is {is} ({})", told.join(", "));
+            Err(GateError::OtherModel { name: name.to_string(), differences })
+        }
     }
 }
 
@@ -231,8 +235,11 @@ pub fn check_in_turn(
 ) -> Check {
     let sequence = sequence(Design::GATE, &request.limits);
     let mut enough = |records: &[Record; 2]| {
-        let mut findings = request.thresholds.iter().map(|one| in_turn(one, records, &sequence));
-        findings.all(|finding| finding.verdict != Gate::Inconclusive)
+        let is_over = |one: &Threshold| {
+            in_turn(one, records, &sequence).verdict != Gate::Inconclusive
+                || is_untold(&one.quantity, records)
+        };
+        request.thresholds.iter().all(is_over)
     };
     let interleaved = interleave(sides, &request.limits, stop, watcher, &mut enough);
     let judge = |one| in_turn(one, &interleaved.sides, &sequence);
@@ -340,7 +347,11 @@ fn in_turn(threshold: &Threshold, sides: &[Record; 2], sequence: &Option<Sequenc
     };
     let look = sequence.as_ref().and_then(|sequence| sequence.look(&blocks_of(&threshold.quantity, sides)));
     let verdict = look.as_ref().and_then(|look| look.gate(share, threshold.direction()));
-    let remark = if look.is_none() { "no complete block was measured" } else { "" };
+    let remark = match &look {
+        _ if is_untold(&threshold.quantity, sides) => "not measured",
+        None => "no complete block was measured",
+        Some(_) => "",
+    };
     Finding {
         threshold: threshold.text.clone(),
         verdict: verdict.unwrap_or(Gate::Inconclusive),

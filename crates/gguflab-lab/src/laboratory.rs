@@ -334,6 +334,14 @@ fn usable_model(path: &Path) -> Result<Usable, LaboratoryError> {
     Ok(Usable { model, facts, warnings })
 }
 
+/// Checks that a model can be run, before any engine is started for it.
+///
+/// # Errors
+/// [`LaboratoryError`] says what is wrong with the file.
+pub fn check_model(path: &Path) -> Result<(), LaboratoryError> {
+    usable_model(path).map(drop)
+}
+
 /// Findings that say nothing of speed: how the file would quantise, and whether it can chat.
 const NOT_OF_SPEED: [FindingCode; 2] = [FindingCode::FallbackColumns, FindingCode::MissingChatTemplate];
 

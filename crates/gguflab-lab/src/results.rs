@@ -84,7 +84,9 @@ pub enum ResultsError {
         problem: String,
     },
     /// A version that this program does not know.
-    #[error("{file} was written by {kind} in format version {found}; known: {known}")]
+    #[error(
+        "{file} was written by {kind} in format version {found}; known: {known}; write it anew in one of these"
+    )]
     Version {
         /// The file.
         file: String,

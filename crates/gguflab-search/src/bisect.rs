@@ -40,6 +40,13 @@ pub struct Builds {
 pub enum Next {
     /// Ask this build.
     Ask(usize),
+    /// Nothing: it is decided.
+    Decided(Decision),
+}
+
+/// What a search has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Decision {
     /// The first bad build is one of these (several where those between cannot be asked).
     Found {
         /// The first of them.
@@ -83,12 +90,12 @@ pub struct Belief {
 pub fn next(builds: &Builds, answers: &[Answer], confidence: f64) -> Result<Next, String> {
     let belief = belief(builds, answers)?;
     if belief.no_change >= 1.0 - DOUBT * (1.0 - confidence) {
-        return Ok(Next::NoChange { confidence: belief.no_change });
+        return Ok(Next::Decided(Decision::NoChange { confidence: belief.no_change }));
     }
     let strongest = belief.suspects.iter().max_by(|one, other| one.probability.total_cmp(&other.probability));
     match strongest {
         Some(Suspect { first, last, probability }) if *probability >= confidence => {
-            Ok(Next::Found { first: *first, last: *last, confidence: *probability })
+            Ok(Next::Decided(Decision::Found { first: *first, last: *last, confidence: *probability }))
         }
         _ => Ok(Next::Ask(median(&belief))),
     }
@@ -172,7 +179,10 @@ mod tests {
         let nine = builds(9, &[]);
         assert_eq!(next(&nine, &[answer(8, false)], 0.95), Ok(Next::Ask(8)));
         let found = next(&nine, &[answer(8, false); 2], 0.95);
-        assert!(matches!(found, Ok(Next::NoChange { confidence }) if confidence > 0.999), "{found:?}");
+        assert!(
+            matches!(found, Ok(Next::Decided(Decision::NoChange { confidence })) if confidence > 0.999),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -185,7 +195,9 @@ mod tests {
         assert_eq!((found[0].0, found[0].1, found[1].0, found[1].1), (1, 3, 4, 4));
         assert!((found[0].2 - 0.375).abs() < 1e-9);
         let told = [answer(4, true), answer(3, true), answer(3, true)];
-        let Ok(Next::Found { first, last, confidence }) = next(&some, &told, 0.95) else { panic!() };
+        let Ok(Next::Decided(Decision::Found { first, last, confidence })) = next(&some, &told, 0.95) else {
+            panic!()
+        };
         assert_eq!((first, last), (1, 3));
         assert!(confidence > 0.95);
     }
@@ -195,10 +207,8 @@ mod tests {
         assert!(next(&builds(1, &[]), &[], 0.95).is_err());
         assert!(next(&builds(0, &[]), &[], 0.95).is_err());
         assert!(next(&builds(3, &[2]), &[], 0.95).is_err());
-        assert_eq!(
-            next(&builds(2, &[]), &[answer(1, true)], 0.95).map(|found| matches!(found, Next::Found { .. })),
-            Ok(true)
-        );
+        let two = next(&builds(2, &[]), &[answer(1, true)], 0.95);
+        assert!(matches!(two, Ok(Next::Decided(Decision::Found { .. }))), "{two:?}");
     }
 
     #[test]

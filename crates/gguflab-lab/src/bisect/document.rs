@@ -1,6 +1,6 @@
 //! What is said of a search for a build.
 
-use super::{Bisected, Conclusion, Criterion, Finding, Heard};
+use super::{Bisected, Conclusion, Criterion, Decision, Finding, Heard};
 use crate::documents::change_cell;
 use crate::outputs::verdict_cell;
 use gguflab_report::chart::{Axis, ChartKind, Row};
@@ -37,19 +37,19 @@ pub fn document(found: &Bisected, subject: &str) -> Document {
 fn verdict(found: &Bisected) -> String {
     let name = |build: usize| found.names.get(build).cloned().unwrap_or_default();
     match &found.conclusion {
-        Conclusion::Found { first, last, confidence } if first == last => format!(
+        Conclusion::Decided(Decision::Found { first, last, confidence }) if first == last => format!(
             "The first bad build is {}, with a confidence of {:.1} %; {} is the last good one.",
             name(*last),
             100.0 * confidence,
             name(first.saturating_sub(1))
         ),
-        Conclusion::Found { first, last, confidence } => format!(
+        Conclusion::Decided(Decision::Found { first, last, confidence }) => format!(
             "The first bad build is one of {} to {}, with a confidence of {:.1} %: those between cannot be asked.",
             name(*first),
             name(*last),
             100.0 * confidence
         ),
-        Conclusion::NoChange { confidence } => format!(
+        Conclusion::Decided(Decision::NoChange { confidence }) => format!(
             "There is nothing to find: {} is not worse than {}, with a confidence of {:.1} %.",
             name(found.names.len().saturating_sub(1)),
             name(0),

@@ -2,7 +2,7 @@
 
 use super::{Criterion, Finding, Heard, Oracle};
 use crate::bench::{BenchRequest, BenchWatcher};
-use crate::compare::{blocks_of, sequence};
+use crate::compare::{blocks_of, is_untold, sequence};
 use crate::interleave::{Limits, Reason, Side, interleave};
 use crate::laboratory::{Laboratory, Parts};
 use crate::outputs::{Drift, DriftVerdict, Reference};
@@ -95,6 +95,11 @@ fn of_the_good_end(ending: &Ending) -> Ending {
     Ending::new(ending.outcome, format!("the good end cannot be measured: {}", ending.cause))
 }
 
+fn untold(quantity: &Quantity) -> Ending {
+    let what = &quantity.text;
+    Ending::new(Outcome::Rejected, format!("no {what} is told of it; take another --metric, such as decode"))
+}
+
 impl Measured<'_> {
     fn side(&mut self, build: usize) -> Result<Side, Ending> {
         let engine = (self.engine_of)(build)?;
@@ -138,9 +143,12 @@ impl Measured<'_> {
         let look = |records: &_| sequence.as_ref()?.look(&blocks_of(quantity, records));
         let mut enough = |records: &_| {
             let decided = look(records).and_then(|look| look.gate(threshold, quantity.direction));
-            decided.is_some_and(|gate| gate != Gate::Inconclusive)
+            decided.is_some_and(|gate| gate != Gate::Inconclusive) || is_untold(quantity, records)
         };
         let interleaved = interleave(sides, limits, self.stop, self.watcher, &mut enough);
-        (look(&interleaved.sides), interleaved.reason)
+        match is_untold(quantity, &interleaved.sides) {
+            true => (None, Reason::Failed(0, untold(quantity))),
+            false => (look(&interleaved.sides), interleaved.reason),
+        }
     }
 }

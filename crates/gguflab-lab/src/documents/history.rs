@@ -14,37 +14,39 @@ use gguflab_stats::Estimate;
 use gguflab_stats::sequential::Design;
 use gguflab_types::Unit;
 
-/// The document of all shelves.
-///
-/// # Errors
-/// [`GateError`]: a baseline or a check cannot be read.
-pub fn document(shelves: &[Shelf]) -> Result<Document, GateError> {
+/// The document of all shelves, and what of them cannot be read; the document says that too, beside all the rest.
+#[must_use]
+pub fn document(shelves: &[Shelf]) -> (Document, Vec<GateError>) {
     let mut document = Document::new("Baselines and checks");
     if shelves.is_empty() {
         document.paragraph("Nothing was accepted yet: begin with `gguflab gate accept NAME MODEL`.");
     }
+    let mut problems = Vec::new();
     for shelf in shelves {
         document.heading(1, shelf.name());
-        add(shelf, &mut document)?;
+        let ((accepted, bad), (checks, also_bad)) = (shelf.all(), shelf.checks());
+        for problem in bad.into_iter().chain(also_bad) {
+            document.warning(problem.to_string());
+            problems.push(problem);
+        }
+        add(&accepted, &checks, &mut document);
     }
-    Ok(document)
+    (document, problems)
 }
 
-fn add(shelf: &Shelf, document: &mut Document) -> Result<(), GateError> {
-    let (accepted, checks) = (shelf.all()?, shelf.checks()?);
-    document.table(table_of_baselines(&accepted));
+fn add(accepted: &[Accepted], checks: &[Check], document: &mut Document) {
+    document.table(table_of_baselines(accepted));
     if checks.is_empty() {
         document.paragraph("It was not checked yet.");
-        return Ok(());
+        return;
     }
-    document.table(table_of_checks(&checks));
-    let Some(latest) = accepted.last() else { return Ok(()) };
+    document.table(table_of_checks(checks));
+    let Some(latest) = accepted.last() else { return };
     let metrics = &latest.baseline.record.metrics;
     let read = |text: &String| Threshold::parse(text, metrics).ok();
     let thresholds: Vec<Threshold> = latest.baseline.thresholds.iter().filter_map(read).collect();
-    document.table(table_of_differences(&thresholds, &checks));
-    document.chart(picture(&thresholds, &checks));
-    Ok(())
+    document.table(table_of_differences(&thresholds, checks));
+    document.chart(picture(&thresholds, checks));
 }
 
 fn table_of_baselines(accepted: &[Accepted]) -> Table {

@@ -90,7 +90,10 @@ fn unknown_versions_and_programs_are_named() {
     assert!(matches!(parse(&newer), Err(Flaw::Version { kind: "AIPerf", .. })));
     let newer = GUIDE.replace("\"version\": 2", "\"version\": 7");
     let error = parse(&newer).unwrap_err().of("b.json").to_string();
-    assert_eq!(error, "b.json was written by GuideLLM in format version 7; known: 1 and 2");
+    assert_eq!(
+        error,
+        "b.json was written by GuideLLM in format version 7; known: 1 and 2; write it anew in one of these"
+    );
     let newer = r#"{"format": "gguflab-record", "version": 9}"#;
     assert!(matches!(parse(newer), Err(Flaw::Version { kind: "gguflab bench", .. })));
     for text in ["", "hello\n", "{}", "[]", "{\"a\": 1}\n{\"a\": 2}\n", "a,b\n1,2\n", "[1, 2"] {

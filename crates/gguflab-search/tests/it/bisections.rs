@@ -1,6 +1,6 @@
 //! Bisection with an oracle that is wrong now and then: is the stated confidence honest, and what does it cost?
 
-use gguflab_search::bisect::{Answer, Builds, Next, next};
+use gguflab_search::bisect::{Answer, Builds, Decision, Next, next};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -32,11 +32,11 @@ fn search(count: usize, reliability: f64, change: bool, skipped: &[usize]) -> Ta
                     answers.push(Answer { build, is_bad: (build >= culprit) == honest, reliability });
                     assert!(answers.len() < 200, "it goes on for ever");
                 }
-                Next::Found { first, last, .. } => {
+                Next::Decided(Decision::Found { first, last, .. }) => {
                     tally.right += usize::from((first..=last).contains(&culprit));
                     break;
                 }
-                Next::NoChange { .. } => {
+                Next::Decided(Decision::NoChange { .. }) => {
                     tally.no_change += 1;
                     tally.right += usize::from(!change);
                     break;

@@ -11,6 +11,7 @@ use gguflab_lab::bisect::{
     BisectRequest, Bisected, Conclusion, Finding, Heard, Measured, MeasuredRequest, bisect as search, builds,
     document,
 };
+use gguflab_lab::laboratory::check_model;
 use gguflab_lab::{EngineSpecification, pasted};
 use gguflab_types::{Ending, Outcome};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub(crate) fn bisect(arguments: &Bisect, printer: &Printer) -> Result<ExitCode> 
     let source = Source::of(arguments)?;
     let names = source.names();
     let request = request(arguments)?;
+    check_model(&request.model)?;
     let model = builds::name(&request.model);
     let stop = super::stop_on_interrupt()?;
     printer.say(&format!("{} builds from {} to {}", names.len(), arguments.good, arguments.bad));
@@ -76,7 +78,7 @@ fn request(arguments: &Bisect) -> Result<MeasuredRequest> {
 /// A search that is not sure has not done what was asked for.
 fn code(found: &Bisected) -> ExitCode {
     match found.conclusion {
-        Conclusion::Found { .. } | Conclusion::NoChange { .. } => ExitCode::SUCCESS,
+        Conclusion::Decided(_) => ExitCode::SUCCESS,
         Conclusion::Open(_) => ExitCode::from(FAILED),
     }
 }
@@ -101,6 +103,9 @@ enum Source {
 impl Source {
     fn of(arguments: &Bisect) -> Result<Source> {
         let (good, bad) = (&arguments.good, &arguments.bad);
+        if good == bad {
+            return settings::refuse(format!("--good and --bad are both `{good}`: give two builds"));
+        }
         let found = match (&arguments.builds, &arguments.command) {
             (Some(folder), _) => builds::in_folder(folder, good, bad).map(Source::Folder),
             (None, Some(command)) => pasted::split(command).and_then(|command| {

@@ -245,17 +245,20 @@ pub(crate) fn history(arguments: &History, printer: &Printer) -> Result<ExitCode
     let named = match &arguments.name {
         Some(name) => {
             let shelf = Shelf::open(&folder, name)?;
-            shelf.latest()?;
+            if !shelf.is_taken() {
+                // It says which names there are.
+                shelf.latest()?;
+            }
             vec![name.clone()]
         }
         None => names(&folder),
     };
     let shelves: Vec<Shelf> =
         named.iter().map(|name| Shelf::open(&folder, name)).collect::<Result<_, _>>()?;
-    let document = documents::history::document(&shelves)?;
+    let (document, problems) = documents::history::document(&shelves);
     match &arguments.output {
         Some(path) => write_document(&document, path)?,
         None => printer.document(&document)?,
     }
-    Ok(ExitCode::SUCCESS)
+    problems.into_iter().next().map_or(Ok(ExitCode::SUCCESS), |problem| Err(problem.into()))
 }

@@ -146,7 +146,8 @@ fn what_was_accepted_stays() {
 fn baselines_that_do_not_fit_are_refused_by_name() {
     let place = accepted();
     place.check(&gate("check other --engine simulated"), 2, "there are mine");
-    place.check(&gate("check mine --engine simulated=server"), 3, "something else");
+    let other = place.check(&gate("check mine --engine simulated=server"), 3, "something else");
+    assert!(other.talk.contains("was accepted, and this is"), "{other}");
     place.check(&gate("accept ../mine --engine simulated"), 2, "`../mine`");
     place.check(&gate("accept new --engine simulated --threshold decode"), 2, "decode<10%");
     place.check(&gate("accept new --engine simulated --preset quick"), 2, "perf-methodology");
@@ -163,6 +164,12 @@ fn baselines_that_do_not_fit_are_refused_by_name() {
     place.write(path, text.replacen("\"version\": 1", "\"version\": 99", 1));
     place.check(&gate("check mine --engine simulated"), 3, "version 99");
     place.check("history mine --baselines {}/accepted", 3, "version 99");
+    place.write(path, &text);
+    place.check(&gate("check mine --engine simulated=noise=1 --stored"), 0, "Pass");
+    place.write("accepted/mine/checks/99999999999999-1.json", "{");
+    let history =
+        place.check("history mine --baselines {}/accepted", 3, "99999999999999-1.json cannot be used");
+    assert!(history.output.contains("stored samples"), "what can be read is shown: {history}");
 }
 
 #[test]
