@@ -3,14 +3,14 @@
 mod cost;
 mod document;
 
-pub use cost::{Cost, Costs};
+pub use cost::{Cost, Costs, Least};
 pub use document::document;
 
 use crate::active::Active;
 use crate::bench::BenchWatcher;
 use crate::laboratory::Laboratory;
 use gguflab_engine::{Control, Stop};
-use gguflab_types::operation::{Anatomy, Operation, Stage};
+use gguflab_types::operation::{Anatomy, Limit, Operation, Roof, Stage};
 use gguflab_types::{Configuration, Deadlines, Ending, Event, Outcome, Protocol};
 
 /// What is timed.
@@ -97,9 +97,23 @@ fn merge(known: &mut Anatomy, further: Anatomy) {
         let all = stage.stopped.len();
         stage.operations.iter_mut().for_each(|one| one.seconds.resize(all, 0.0));
     }
-    // The best round is the roof.
-    known.roof.bandwidth = known.roof.bandwidth.max(further.roof.bandwidth);
-    known.roof.arithmetic = known.roof.arithmetic.max(further.roof.arithmetic);
+    for roof in further.roofs {
+        match known.roofs.iter_mut().find(|one| one.device == roof.device) {
+            Some(one) => raise(one, roof),
+            None => known.roofs.push(roof),
+        }
+    }
+}
+
+/// The best measurement is the roof.
+fn raise(known: &mut Roof, further: Roof) {
+    for limit in further.limits {
+        match known.limits.iter_mut().find(|one| one.work == limit.work) {
+            Some(Limit { rate: Ok(rate), .. }) => *rate = limit.rate.map_or(*rate, |other| rate.max(other)),
+            Some(one) => *one = limit,
+            None => known.limits.push(limit),
+        }
+    }
 }
 
 fn is_same_kind(one: &Operation, other: &Operation) -> bool {
@@ -119,6 +133,7 @@ fn name(stage: &Stage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gguflab_types::operation::Work;
 
     fn operation(part: &str, seconds: &[f64]) -> Operation {
         Operation { part: part.to_string(), seconds: seconds.to_vec(), ..Operation::default() }
@@ -142,5 +157,23 @@ mod tests {
             known.stages[0].operations.iter().map(|one| one.seconds.as_slice()).collect();
         assert_eq!(found, [&[1.0, 4.0], &[2.0, 0.0], &[0.0, 5.0]]);
         assert_eq!(known.stages[0].plain, [3.0, 9.0]);
+    }
+
+    #[test]
+    fn the_best_measurement_of_a_device_is_its_roof() {
+        let roof = |device: &str, rate: Result<f64, String>| Roof {
+            device: device.to_string(),
+            limits: vec![Limit { work: Work::Reading, rate }],
+            ..Roof::default()
+        };
+        let failed = || Err("too little memory is free".to_string());
+        let mut known = Anatomy {
+            roofs: vec![roof("CPU", Ok(3.0)), roof("A", failed()), roof("B", Ok(1.0))],
+            ..Anatomy::default()
+        };
+        let further = vec![roof("CPU", Ok(2.0)), roof("A", Ok(4.0)), roof("B", failed()), roof("C", Ok(5.0))];
+        merge(&mut known, Anatomy { roofs: further, ..Anatomy::default() });
+        let rates: Vec<Option<f64>> = known.roofs.iter().map(|roof| roof.rate(&Work::Reading)).collect();
+        assert_eq!(rates, [Some(3.0), Some(4.0), Some(1.0), Some(5.0)]);
     }
 }

@@ -74,7 +74,7 @@ fn cpu_type() -> sys::ggml_backend_dev_type {
     sys::GGML_BACKEND_DEVICE_TYPE_CPU
 }
 
-fn every_device() -> impl Iterator<Item = sys::ggml_backend_dev_t> {
+pub(crate) fn every_device() -> impl Iterator<Item = sys::ggml_backend_dev_t> {
     // SAFETY: plain enumeration; handles stay valid for the life of the process.
     (0..unsafe { sys::ggml_backend_dev_count() }).map(|index| unsafe { sys::ggml_backend_dev_get(index) })
 }
@@ -109,6 +109,26 @@ pub(crate) fn buffer_type(name: &str) -> Option<sys::ggml_backend_buffer_type_t>
             known.iter().any(|known| known.eq_ignore_ascii_case(name)).then_some(buffer)
         }
     })
+}
+
+/// The name of the device that computes what lies in this buffer. Memory of the host is the processor's, whoever gave it: with
+/// a GPU the processor's results lie in memory that the GPU can read too.
+///
+/// # Safety
+/// `buffer` is alive.
+pub(crate) unsafe fn computes_in(buffer: sys::ggml_backend_buffer_t) -> String {
+    // SAFETY: by the contract of this function; kinds of memory and devices live as long as the process.
+    unsafe {
+        let memory = sys::ggml_backend_buffer_get_type(buffer);
+        let device = match sys::ggml_backend_buft_is_host(memory) {
+            true => sys::ggml_backend_dev_by_type(cpu_type()),
+            false => sys::ggml_backend_buft_get_device(memory),
+        };
+        match device.is_null() {
+            true => text(sys::ggml_backend_buft_name(memory)),
+            false => text(sys::ggml_backend_dev_name(device)),
+        }
+    }
 }
 
 /// A copy of a static or short-lived C text.

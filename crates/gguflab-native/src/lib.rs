@@ -11,6 +11,7 @@ pub mod context;
 pub mod log;
 pub mod model;
 pub mod observe;
+pub mod roof;
 pub mod usage;
 
 pub use backend::{Backend, ENGINE};

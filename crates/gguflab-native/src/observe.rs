@@ -1,7 +1,7 @@
 //! Times the operations of a graph one by one. ggml's scheduler asks before each operation whether it is to be seen, runs
 //! it (with those before it that are not), waits for it and tells that it is done.
 
-use crate::backend::text;
+use crate::backend::{computes_in, text};
 use llama_cpp_sys_2 as sys;
 use std::ffi::c_void;
 use std::sync::Mutex;
@@ -19,7 +19,7 @@ pub struct Observed {
     pub operator: String,
     /// Type of the weights, or of the first operand.
     pub operand: String,
-    /// Name of the buffer of its result: that of a device.
+    /// Name of the device that computes it.
     pub device: String,
     /// Seconds from its start to its end.
     pub seconds: f64,
@@ -145,7 +145,7 @@ fn device(tensor: &sys::ggml_tensor) -> String {
         return String::new();
     }
     // SAFETY: a buffer of a tensor that is alive.
-    unsafe { text(sys::ggml_backend_buffer_name(buffer)) }
+    unsafe { computes_in(buffer) }
 }
 
 /// The share of a weight that an operation reads: rows that are looked up, experts that are used.

@@ -13,7 +13,7 @@ use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
 
 /// Raised when a message changes its meaning.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// What the worker is told. Every command but `Abort` and `Quit` is answered with exactly one [`Message::Done`] or
 /// [`Message::Failed`] of the same number.

@@ -30,6 +30,14 @@ pub struct Operation {
     pub seconds: Vec<f64>,
 }
 
+impl Operation {
+    /// Whether it multiplies matrices with weights, or with what stands in their place.
+    #[must_use]
+    pub fn is_product(&self) -> bool {
+        matches!(self.operator.as_str(), "MUL_MAT" | "MUL_MAT_ID")
+    }
+}
+
 /// A part of a request that was run again and again, in turn without stops and with a stop after every operation.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
@@ -45,15 +53,50 @@ pub struct Stage {
     pub operations: Vec<Operation>,
 }
 
-/// What the processor can do at best, measured in the worker with as many threads as the engine uses.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+/// Something that a device does as fast as it can.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// Reads bytes of weights from its memory.
+    Reading,
+    /// Multiplies and adds, in products of large matrices with weights of this type.
+    Products(String),
+}
+
+/// How fast a device does something at best.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// What it does.
+    pub work: Work,
+    /// Bytes, or multiplications and additions, in a second; else why it could not be measured.
+    pub rate: Result<f64, String>,
+}
+
+/// What a device can do at best, measured in the worker through the engine itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Roof {
-    /// Threads.
-    pub threads: u32,
-    /// Bytes that can be read from memory in a second.
-    pub bandwidth: f64,
-    /// Single-precision multiplications and additions in a second.
-    pub arithmetic: f64,
+    /// The device, as in [`Operation::device`].
+    pub device: String,
+    /// Threads that it was measured with, as many as the engine uses; `None` where the device is no processor.
+    pub threads: Option<u32>,
+    /// Reading, and products with each type of weights that it multiplied.
+    pub limits: Vec<Limit>,
+}
+
+impl Roof {
+    /// How fast it does this; `None` where that was not measured.
+    #[must_use]
+    pub fn rate(&self, work: &Work) -> Option<f64> {
+        let limit = self.limits.iter().find(|limit| limit.work == *work)?;
+        limit.rate.as_ref().ok().copied()
+    }
+
+    /// Multiplications and additions in a second of its fastest products; `None` where none were measured.
+    #[must_use]
+    pub fn fastest_products(&self) -> Option<f64> {
+        let products = self.limits.iter().filter(|limit| matches!(limit.work, Work::Products(_)));
+        products.filter_map(|limit| limit.rate.as_ref().ok().copied()).reduce(f64::max)
+    }
 }
 
 /// All that is told of the operations of one request.
@@ -61,6 +104,6 @@ pub struct Roof {
 pub struct Anatomy {
     /// Prompt and generation, those that the request has.
     pub stages: Vec<Stage>,
-    /// What could be.
-    pub roof: Roof,
+    /// What each of the devices could do.
+    pub roofs: Vec<Roof>,
 }

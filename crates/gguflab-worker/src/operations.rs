@@ -49,7 +49,7 @@ pub(crate) fn tell<'model>(
         anatomy.stages.push(stage);
     }
     output.send(&Message::Phase { request, phase: Phase::Measure });
-    anatomy.roof = roof::measure(session.threads());
+    anatomy.roofs = roof::measure(&anatomy.stages, session.threads());
     output.send(&Message::Operations { request, anatomy: Box::new(anatomy) });
     Ok(())
 }

@@ -1,92 +1,83 @@
-//! What the processor can do at best: bytes read from memory and multiply-adds in a second.
+//! What the devices that worked can do at best.
 
-use gguflab_types::operation::Roof;
-use std::hint::black_box;
-use std::time::Instant;
+use gguflab_native::roof::Probe;
+use gguflab_types::operation::{Limit, Roof, Stage, Work};
 
-/// Bytes that each thread reads: more than its share of any cache.
-const BYTES: usize = 128 << 20;
-/// Rounds; the best one counts, as in STREAM (McCalpin 1995).
-const ROUNDS: usize = 5;
-/// Steps of multiply-adds in a round of each thread.
-const STEPS: usize = 1 << 19;
-/// Numbers that a thread multiplies at once, in one array: enough independent chains to hide the latency of an operation,
-/// and few enough to stay in registers. (As an array of arrays the compiler leaves them in memory.)
-const CHAINS: usize = 128;
-
-/// Measures both with so many threads.
-pub(crate) fn measure(threads: u32) -> Roof {
-    let threads = threads.max(1);
-    let data: Vec<Vec<u64>> = (0..threads).map(|_| vec![1; BYTES / size_of::<u64>()]).collect();
-    let read = best(|| {
-        std::thread::scope(|scope| {
-            for part in &data {
-                scope.spawn(|| black_box(sum(black_box(part))));
-            }
-        });
-    });
-    let computed = best(|| {
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| black_box(multiply_add(black_box(0.999))));
-            }
-        });
-    });
-    let operations = (2 * STEPS * CHAINS) as f64;
-    Roof {
-        threads,
-        bandwidth: f64::from(threads) * BYTES as f64 / read,
-        arithmetic: f64::from(threads) * operations / computed,
-    }
+/// Measures each device that operations ran on: reading, and products with each type that it multiplied there.
+pub(crate) fn measure(stages: &[Stage], threads: u32) -> Vec<Roof> {
+    works(stages).into_iter().map(|(device, works)| roof(device, works, threads)).collect()
 }
 
-/// Seconds of the fastest round.
-fn best(mut round: impl FnMut()) -> f64 {
-    let seconds = (0..ROUNDS).map(|_| {
-        let started = Instant::now();
-        round();
-        started.elapsed().as_secs_f64()
-    });
-    seconds.fold(f64::INFINITY, f64::min).max(f64::MIN_POSITIVE)
-}
-
-fn sum(data: &[u64]) -> u64 {
-    let mut sums = [0u64; 32];
-    for block in data.chunks_exact(32) {
-        for (sum, value) in sums.iter_mut().zip(block) {
-            *sum = sum.wrapping_add(*value);
+/// What each device did, in the order in which it did it first.
+fn works(stages: &[Stage]) -> Vec<(&str, Vec<Work>)> {
+    let mut all: Vec<(&str, Vec<Work>)> = Vec::new();
+    for operation in stages.iter().flat_map(|stage| &stage.operations) {
+        let place = all.iter().position(|(device, _)| *device == operation.device).unwrap_or(all.len());
+        if place == all.len() {
+            all.push((&operation.device, vec![Work::Reading]));
+        }
+        let (works, products) = (&mut all[place].1, Work::Products(operation.operand.clone()));
+        if operation.is_product() && !works.contains(&products) {
+            works.push(products);
         }
     }
-    sums.iter().fold(0, |all, sum| all.wrapping_add(*sum))
+    all
 }
 
-fn multiply_add(factor: f32) -> f32 {
-    let mut chains = [1.0f32; CHAINS];
-    for _ in 0..STEPS {
-        for value in &mut chains {
-            *value = fused(*value, factor, 0.001);
-        }
-    }
-    chains.iter().sum()
-}
-
-/// One instruction where the processor that this is built for has one; elsewhere a call of a function would be slower
-/// than two instructions.
-fn fused(value: f32, factor: f32, summand: f32) -> f32 {
-    if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
-        value.mul_add(factor, summand)
-    } else {
-        value * factor + summand
-    }
+fn roof(device: &str, works: Vec<Work>, threads: u32) -> Roof {
+    let probe = Probe::open(device, threads);
+    let rate = |work: &Work| match (&probe, work) {
+        (Err(error), _) => Err(error.to_string()),
+        (Ok(probe), Work::Reading) => probe.bandwidth().map_err(|error| error.to_string()),
+        (Ok(probe), Work::Products(weights)) => probe.products(weights).map_err(|error| error.to_string()),
+    };
+    let limits = works.into_iter().map(|work| Limit { rate: rate(&work), work }).collect();
+    let is_processor = probe.as_ref().is_ok_and(Probe::is_processor);
+    Roof { device: device.to_string(), threads: is_processor.then_some(threads), limits }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use gguflab_types::operation::Operation;
+
+    fn operation(device: &str, operator: &str, operand: &str) -> Operation {
+        Operation {
+            device: device.to_string(),
+            operator: operator.to_string(),
+            operand: operand.to_string(),
+            ..Operation::default()
+        }
+    }
+
     #[test]
-    fn a_roof_is_made_of_numbers() {
-        let roof = super::measure(1);
-        // Far below the slowest machine that can run this.
-        assert!(roof.bandwidth > 1e7 && roof.arithmetic > 1e7, "{roof:?}");
-        assert!(roof.bandwidth.is_finite() && roof.arithmetic.is_finite());
+    fn each_device_is_asked_for_what_it_did() {
+        let stage = |operations: &[Operation]| Stage { operations: operations.to_vec(), ..Stage::default() };
+        let first = stage(&[
+            operation("CUDA0", "MUL_MAT", "q4_K"),
+            operation("CPU", "GET_ROWS", "q6_K"),
+            operation("CUDA0", "ADD", "f32"),
+        ]);
+        let second = stage(&[operation("CUDA0", "MUL_MAT", "q4_K"), operation("CUDA0", "MUL_MAT_ID", "f16")]);
+        let products = |weights: &str| Work::Products(weights.to_string());
+        assert_eq!(
+            works(&[first, second]),
+            [("CUDA0", vec![Work::Reading, products("q4_K"), products("f16")]), ("CPU", vec![Work::Reading])]
+        );
+    }
+
+    #[test]
+    fn a_real_device_has_a_roof_and_one_that_is_missing_says_so() {
+        let stage = Stage {
+            operations: vec![operation("CPU", "MUL_MAT", "q8_0"), operation("CUDA9", "MUL_MAT", "q8_0")],
+            ..Stage::default()
+        };
+        let roofs = measure(&[stage], 1);
+        let [processor, missing] = roofs.as_slice() else { panic!("{roofs:?}") };
+        assert_eq!((processor.threads, missing.threads), (Some(1), None));
+        assert!(processor.limits.iter().all(|limit| limit.rate.is_ok()), "{processor:?}");
+        let reason = Err("the engine has no device `CUDA9`".to_string());
+        assert_eq!(missing.limits.len(), 2);
+        assert!(missing.limits.iter().all(|limit| limit.rate == reason), "{missing:?}");
     }
 }

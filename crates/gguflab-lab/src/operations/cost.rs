@@ -1,7 +1,7 @@
 //! What operations cost in a run that is not stopped after each of them.
 
 use gguflab_stats::median;
-use gguflab_types::operation::{Operation, Roof, Stage};
+use gguflab_types::operation::{Operation, Roof, Stage, Work};
 use std::collections::BTreeMap;
 
 /// What the operations of a stage cost.
@@ -17,10 +17,12 @@ pub struct Costs<'a> {
     pub outside: f64,
     /// Each kind of operation with its seconds in a run.
     pub operations: Vec<(&'a Operation, f64)>,
+    /// What the devices can do at best.
+    pub roofs: &'a [Roof],
 }
 
 /// The cost of a group of operations.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cost {
     /// Seconds in a run.
     pub seconds: f64,
@@ -30,8 +32,17 @@ pub struct Cost {
     pub weight_bytes: f64,
     /// Bytes of everything else.
     pub other_bytes: f64,
-    /// Multiplications and additions.
-    pub arithmetic: f64,
+    /// The least time that its device needs; `None` where the device's roof is not known.
+    pub least: Option<Least>,
+}
+
+/// The least seconds that a device needs (Williams, Waterman & Patterson 2009).
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Least {
+    /// To read the weights. Everything else is mostly in a cache still, so its bytes do not count.
+    pub reading: f64,
+    /// To multiply and add.
+    pub computing: f64,
 }
 
 impl<'a> Costs<'a> {
@@ -39,7 +50,7 @@ impl<'a> Costs<'a> {
     /// start and an end of all threads, whatever runs between them. Where the stopped operations take less than the plain
     /// run nothing is taken, and the rest lies outside of them. `None` without runs.
     #[must_use]
-    pub fn of(stage: &'a Stage) -> Option<Costs<'a>> {
+    pub fn of(stage: &'a Stage, roofs: &'a [Roof]) -> Option<Costs<'a>> {
         let (plain, stopped) = (median(&stage.plain)?, median(&stage.stopped)?);
         let medians: Vec<(&Operation, f64)> =
             stage.operations.iter().map(|one| (one, median(&one.seconds).unwrap_or(0.0))).collect();
@@ -48,7 +59,7 @@ impl<'a> Costs<'a> {
             |(one, seconds): (&'a Operation, f64)| (one, (seconds - f64::from(one.count) * stop).max(0.0));
         let operations: Vec<(&Operation, f64)> = medians.into_iter().map(less).collect();
         let inside: f64 = operations.iter().map(|(_, seconds)| seconds).sum();
-        Some(Costs { plain, stopped, stop, outside: (plain - inside).max(0.0), operations })
+        Some(Costs { plain, stopped, stop, outside: (plain - inside).max(0.0), operations, roofs })
     }
 
     /// The costs of groups, the dearest first.
@@ -56,12 +67,12 @@ impl<'a> Costs<'a> {
     pub fn by<K: Ord>(&self, key: impl Fn(&Operation) -> K) -> Vec<(K, Cost)> {
         let mut groups: BTreeMap<K, Cost> = BTreeMap::new();
         for (one, seconds) in &self.operations {
-            let cost = groups.entry(key(one)).or_default();
+            let cost = groups.entry(key(one)).or_insert(Cost::NOTHING);
             cost.seconds += seconds;
             cost.count += one.count;
             cost.weight_bytes += one.weight_bytes;
             cost.other_bytes += one.other_bytes;
-            cost.arithmetic += one.arithmetic;
+            cost.least = cost.least.zip(Least::of(one, self.roofs)).map(|(known, more)| known.and(more));
         }
         let mut groups: Vec<(K, Cost)> = groups.into_iter().collect();
         groups.sort_by(|left, right| right.1.seconds.total_cmp(&left.1.seconds));
@@ -86,31 +97,59 @@ fn stop_time(medians: &[(&Operation, f64)], plain: f64) -> f64 {
 }
 
 impl Cost {
-    /// The least time that a processor with this roof needs (Williams, Waterman & Patterson 2009), as a share of the
-    /// time that it took; `None` where nothing of it is known. Of bytes only those of weights count: everything else is
-    /// mostly in a cache still.
+    const NOTHING: Cost = Cost {
+        seconds: 0.0,
+        count: 0,
+        weight_bytes: 0.0,
+        other_bytes: 0.0,
+        least: Some(Least { reading: 0.0, computing: 0.0 }),
+    };
+
+    /// The least time that the device needs, as a share of the time that it took; `None` where no time was seen, where
+    /// nothing counts that it does, or where the roof is not known.
     #[must_use]
-    pub fn share_of_roof(&self, roof: &Roof) -> Option<f64> {
-        let (moving, computing) = self.least_seconds(roof);
-        let share = moving.max(computing) / self.seconds;
+    pub fn share_of_roof(&self) -> Option<f64> {
+        let share = self.least?.seconds() / self.seconds;
         (share.is_finite() && share > 0.0).then_some(share)
     }
+}
 
-    /// Whether reading weights is what the roof holds against it, rather than arithmetic.
-    #[must_use]
-    pub fn is_bound_by_memory(&self, roof: &Roof) -> bool {
-        let (moving, computing) = self.least_seconds(roof);
-        moving >= computing
+impl Least {
+    /// That of one operation, by the roof of its device.
+    fn of(operation: &Operation, roofs: &[Roof]) -> Option<Least> {
+        let roof = roofs.iter().find(|roof| roof.device == operation.device);
+        let seconds =
+            |amount: f64, rate: Option<f64>| if amount > 0.0 { Some(amount / rate?) } else { Some(0.0) };
+        let reading = seconds(operation.weight_bytes, roof.and_then(|roof| roof.rate(&Work::Reading)))?;
+        let products = roof.and_then(|roof| match operation.is_product() {
+            true => roof.rate(&Work::Products(operation.operand.clone())),
+            // Attention multiplies in types that its operands do not show.
+            false => roof.fastest_products(),
+        });
+        Some(Least { reading, computing: seconds(operation.arithmetic, products)? })
     }
 
-    fn least_seconds(&self, roof: &Roof) -> (f64, f64) {
-        (self.weight_bytes / roof.bandwidth, self.arithmetic / roof.arithmetic)
+    fn and(self, more: Least) -> Least {
+        Least { reading: self.reading + more.reading, computing: self.computing + more.computing }
+    }
+
+    /// What takes longer hides the other.
+    #[must_use]
+    pub fn seconds(self) -> f64 {
+        self.reading.max(self.computing)
+    }
+
+    /// Whether reading weights takes longer than arithmetic.
+    #[must_use]
+    pub fn is_bound_by_memory(self) -> bool {
+        self.reading >= self.computing
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gguflab_types::operation::Limit;
 
     fn operation(part: &str, count: u32, seconds: f64) -> Operation {
         Operation { part: part.to_string(), count, seconds: vec![seconds; 3], ..Operation::default() }
@@ -125,7 +164,7 @@ mod tests {
             operations: vec![operation("large", 6, 36.0), operation("small", 4, 9.0)],
             ..Stage::default()
         };
-        let costs = Costs::of(&stage).unwrap();
+        let costs = Costs::of(&stage, &[]).unwrap();
         let seconds: Vec<f64> = costs.operations.iter().map(|(_, seconds)| *seconds).collect();
         assert!((costs.stop - 1.0).abs() < 1e-9 && costs.outside.abs() < 1e-9, "{costs:?}");
         assert!((seconds[0] - 30.0).abs() < 1e-9 && (seconds[1] - 5.0).abs() < 1e-9, "{seconds:?}");
@@ -139,22 +178,70 @@ mod tests {
             operations: vec![operation("a", 1, 30.0)],
             ..Stage::default()
         };
-        let costs = Costs::of(&stage).unwrap();
+        let costs = Costs::of(&stage, &[]).unwrap();
         assert_eq!((costs.stop, costs.outside), (0.0, 5.0));
-        assert_eq!(Costs::of(&Stage::default()), None);
+        assert_eq!(Costs::of(&Stage::default(), &[]), None);
+    }
+
+    /// A device that reads 10 bytes a second; its products with weights of `q4_K` do 100 operations, with `f16` 50.
+    fn roof() -> Roof {
+        let limit = |work, rate| Limit { work, rate };
+        let products = |weights: &str| Work::Products(weights.to_string());
+        let limits = vec![
+            limit(Work::Reading, Ok(10.0)),
+            limit(products("q4_K"), Ok(100.0)),
+            limit(products("f16"), Ok(50.0)),
+            limit(products("q6_K"), Err("it cannot".to_string())),
+        ];
+        Roof { device: "CPU".to_string(), threads: Some(1), limits }
+    }
+
+    fn least(
+        operator: &str,
+        operand: &str,
+        device: &str,
+        weight_bytes: f64,
+        arithmetic: f64,
+    ) -> Option<Least> {
+        let operation = Operation {
+            operator: operator.to_string(),
+            operand: operand.to_string(),
+            device: device.to_string(),
+            weight_bytes,
+            arithmetic,
+            ..Operation::default()
+        };
+        Least::of(&operation, &[roof()])
     }
 
     #[test]
-    fn a_roof_is_of_bytes_or_of_arithmetic() {
-        let roof = Roof { threads: 1, bandwidth: 10.0, arithmetic: 100.0 };
-        let moving = Cost { seconds: 4.0, weight_bytes: 20.0, other_bytes: 5.0, arithmetic: 1.0, count: 1 };
-        assert_eq!((moving.share_of_roof(&roof), moving.is_bound_by_memory(&roof)), (Some(0.5), true));
-        let computing = Cost { arithmetic: 300.0, ..moving.clone() };
+    fn the_least_time_is_that_of_the_device_and_of_the_type() {
+        let known = |reading, computing| Some(Least { reading, computing });
+        assert_eq!(least("MUL_MAT", "q4_K", "CPU", 20.0, 300.0), known(2.0, 3.0));
+        assert_eq!(least("MUL_MAT_ID", "f16", "CPU", 20.0, 300.0), known(2.0, 6.0));
         assert_eq!(
-            (computing.share_of_roof(&roof), computing.is_bound_by_memory(&roof)),
-            (Some(0.75), false)
+            least("FLASH_ATTN_EXT", "f32", "CPU", 0.0, 300.0),
+            known(0.0, 3.0),
+            "the fastest products"
         );
-        assert_eq!(Cost { seconds: 0.0, ..moving.clone() }.share_of_roof(&roof), None);
-        assert_eq!(moving.share_of_roof(&Roof::default()), None);
+        assert_eq!(least("GET_ROWS", "q6_K", "CPU", 20.0, 0.0), known(2.0, 0.0));
+        // Never a guess.
+        assert_eq!(least("MUL_MAT", "q6_K", "CPU", 20.0, 300.0), None);
+        assert_eq!(least("MUL_MAT", "q4_K", "CUDA0", 20.0, 300.0), None);
+        // What does nothing that counts needs no roof.
+        assert_eq!(least("ADD", "f32", "CUDA0", 0.0, 0.0), known(0.0, 0.0));
+    }
+
+    #[test]
+    fn a_group_is_held_by_bytes_or_by_arithmetic() {
+        let cost = |seconds, least| Cost { seconds, least, ..Cost::NOTHING };
+        let reading = Least { reading: 2.0, computing: 1.0 };
+        assert_eq!(cost(4.0, Some(reading)).share_of_roof(), Some(0.5));
+        assert!(reading.is_bound_by_memory());
+        let both = reading.and(Least { reading: 0.0, computing: 2.0 });
+        assert_eq!((cost(4.0, Some(both)).share_of_roof(), both.is_bound_by_memory()), (Some(0.75), false));
+        assert_eq!(cost(0.0, Some(both)).share_of_roof(), None);
+        assert_eq!(cost(4.0, None).share_of_roof(), None);
+        assert_eq!(cost(4.0, Some(Least::default())).share_of_roof(), None);
     }
 }

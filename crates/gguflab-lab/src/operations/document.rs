@@ -1,10 +1,10 @@
 //! What is said of operations.
 
-use super::{Costs, Dissected, name};
+use super::{Cost, Costs, Dissected, name};
 use crate::documents::subject;
 use gguflab_report::chart::{Axis, ChartKind, Point, Series, Shape};
-use gguflab_report::{Cell, Chart, Column, Document, Table};
-use gguflab_types::operation::{Operation, Roof, Stage};
+use gguflab_report::{Cell, Chart, Column, Document, Table, format};
+use gguflab_types::operation::{Operation, Stage, Work};
 use gguflab_types::{Subject, Unit};
 use std::collections::BTreeMap;
 
@@ -31,6 +31,7 @@ pub fn document(subject: &Subject, found: &[Dissected], warnings: &[String]) -> 
         }
     }
     document.table(settings(found));
+    document.table(roofs(found));
     let stages = found.first().map_or(0, |first| first.anatomy.stages.len());
     for place in 0..stages {
         let sides: Vec<Side<'_>> = found.iter().filter_map(|one| Side::of(one, place)).collect();
@@ -38,7 +39,7 @@ pub fn document(subject: &Subject, found: &[Dissected], warnings: &[String]) -> 
             stage(first, rest.first(), &mut document);
         }
     }
-    method(found, &mut document);
+    method(&mut document);
     document
 }
 
@@ -52,16 +53,7 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn of(dissected: &'a Dissected, place: usize) -> Option<Side<'a>> {
         let stage = dissected.anatomy.stages.get(place)?;
-        Some(Side { dissected, stage, costs: Costs::of(stage)? })
-    }
-
-    fn roof(&self) -> &Roof {
-        &self.dissected.anatomy.roof
-    }
-
-    /// The roof is the processor's: of other devices nothing was measured.
-    fn is_on_processor(&self, device: &str) -> bool {
-        device.starts_with("CPU")
+        Some(Side { dissected, stage, costs: Costs::of(stage, &dissected.anatomy.roofs)? })
     }
 
     fn label(&self) -> String {
@@ -78,10 +70,6 @@ fn settings(found: &[Dissected]) -> Table {
             Column::new("layers on GPUs"),
             Column::new("graph splits")
                 .help("parts of the graph that run on one device each, prompt / generation"),
-            Column::with_unit("memory", Unit::Bytes)
-                .help("bytes read per second, the most that was measured here"),
-            Column::new("arithmetic")
-                .help("single-precision operations per second, the most that was measured here"),
         ],
     );
     for one in found {
@@ -95,9 +83,43 @@ fn settings(found: &[Dissected]) -> Table {
             active.flash_attention.map_or_else(silent, Cell::flag),
             pair(active.gpu_layers, " of "),
             pair(active.splits, " / "),
-            Cell::number(one.anatomy.roof.bandwidth, Unit::Bytes),
-            Cell::text(format!("{:.0} GFLOP/s", one.anatomy.roof.arithmetic / 1e9)),
         ]);
+    }
+    table
+}
+
+/// What was measured of each device that worked.
+fn roofs(found: &[Dissected]) -> Table {
+    let mut table = Table::new(
+        "Roofs",
+        [
+            Column::new("settings"),
+            Column::new("device"),
+            Column::new("threads"),
+            Column::new("what it does"),
+            Column::new("per second").help("the most that was measured here"),
+        ],
+    );
+    for one in found {
+        for roof in &one.anatomy.roofs {
+            for limit in &roof.limits {
+                let work = match &limit.work {
+                    Work::Reading => "reads weights".to_string(),
+                    Work::Products(weights) => format!("multiplies {weights}"),
+                };
+                let rate = |rate| match &limit.work {
+                    Work::Reading => Cell::text(format::number(rate, Unit::Bytes)),
+                    Work::Products(_) => Cell::text(format!("{:.0} GFLOP", rate / 1e9)),
+                };
+                table.push([
+                    Cell::code(one.configuration.to_string()),
+                    Cell::text(&roof.device),
+                    roof.threads.map_or(Cell::missing(""), |threads| Cell::count(u64::from(threads))),
+                    Cell::text(work),
+                    limit.rate.clone().map_or_else(Cell::missing, rate),
+                ]);
+            }
+        }
     }
     table
 }
@@ -183,8 +205,7 @@ fn groups(
             let theirs = other.iter().find(|((name, place), _)| name == key && place == device);
             cells.extend(beside(cost.seconds, theirs.map(|(_, cost)| cost.seconds)));
         } else {
-            let roof = first.is_on_processor(device).then(|| first.roof());
-            cells.extend(against_roof(cost, roof));
+            cells.extend(against_roof(cost));
         }
         table.push(cells);
     }
@@ -220,7 +241,7 @@ fn columns(what: &str, second: Option<&Side<'_>>) -> Vec<Column> {
             Column::with_unit("weights", Unit::Bytes),
             Column::with_unit("per second", Unit::Bytes).help("bytes of weights that are read in a second"),
             Column::new("of the roof")
-                .help("the least time that this processor needs, of the time that it took"),
+                .help("the least time that this device needs, of the time that it took"),
             Column::new("held by"),
         ]),
     }
@@ -237,20 +258,20 @@ fn beside(seconds: f64, theirs: Option<f64>) -> [Cell; 2] {
     }
 }
 
-fn against_roof(cost: &super::Cost, roof: Option<&Roof>) -> [Cell; 4] {
+fn against_roof(cost: &Cost) -> [Cell; 4] {
     let weights = cost.weight_bytes;
     let rate = match cost.seconds > 0.0 {
         true if weights > 0.0 => Cell::number(weights / cost.seconds, Unit::Bytes),
         true => Cell::missing(""),
         false => Cell::missing("too short to be seen beside a stop"),
     };
-    let share = roof.map(|roof| (cost.share_of_roof(roof), cost.is_bound_by_memory(roof)));
-    let (share, held) = match share {
-        Some((Some(share), memory)) => {
-            (Cell::number(share, Unit::Fraction), Cell::text(if memory { "memory" } else { "arithmetic" }))
+    let (share, held) = match (cost.share_of_roof(), cost.least) {
+        (Some(share), Some(least)) => {
+            let held = if least.is_bound_by_memory() { "memory" } else { "arithmetic" };
+            (Cell::number(share, Unit::Fraction), Cell::text(held))
         }
-        Some((None, _)) => (Cell::missing(""), Cell::missing("")),
-        None => (Cell::missing("nothing was measured of this device"), Cell::missing("")),
+        (_, None) => (Cell::missing("not all of its roof could be measured"), Cell::missing("")),
+        (None, Some(_)) => (Cell::missing(""), Cell::missing("")),
     };
     [Cell::number(weights, Unit::Bytes), rate, share, held]
 }
@@ -336,19 +357,17 @@ fn is_odd_in(side: &Side<'_>, layer: u32, run: usize) -> bool {
     layers.get(&layer).is_some_and(|seconds| *seconds >= ODD_LAYER * usual)
 }
 
-fn method(found: &[Dissected], document: &mut Document) {
-    let threads =
-        found.iter().map(|one| one.anatomy.roof.threads.to_string()).collect::<Vec<_>>().join(" and ");
+fn method(document: &mut Document) {
     document.paragraph(
         "Runs without stops and runs with a stop after every operation take turns. Operations are timed in the latter; from \
          each stop the same time is taken off, so much that the rest adds up to the run without stops. What is small beside \
          a stop is known least. Operations that the engine fuses when it is not stopped are timed one by one here.",
     );
-    document.paragraph(format!(
-        "The roof was measured with {threads} threads: bytes read from arrays of 128 MiB for each thread, and fused \
-         multiply-adds in single precision from registers, the best of five rounds. Weights that stay in a cache, and \
-         arithmetic in smaller numbers, can pass it."
-    ));
+    document.paragraph(
+        "The roof of each device was measured through the engine's own products on it, the best of many rounds: weights are \
+         read from a matrix that is larger than caches, and multiplied in products large enough to keep the device busy. \
+         Weights that stay in a cache can pass it. Attention is held against the fastest products.",
+    );
 }
 
 fn capital(text: &str) -> String {
@@ -359,7 +378,7 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gguflab_types::operation::Anatomy;
+    use gguflab_types::operation::{Anatomy, Limit, Roof};
     use gguflab_types::{Configuration, Value};
 
     /// Five layers of one second in each of three runs, the third with these seconds more in `ffn_down`.
@@ -387,10 +406,14 @@ mod tests {
             stopped: vec![6.5; 3],
             operations: operations.collect(),
         };
-        let roof = Roof { threads: 2, bandwidth: 4e9, arithmetic: 1e12 };
+        let roof = Roof {
+            device: "CPU".to_string(),
+            threads: Some(2),
+            limits: vec![Limit { work: Work::Reading, rate: Ok(4e9) }],
+        };
         Dissected {
             configuration: Configuration::new().with("threads", Value::Integer(2)),
-            anatomy: Anatomy { stages: vec![stage], roof },
+            anatomy: Anatomy { stages: vec![stage], roofs: vec![roof] },
             active: crate::active::Active::default(),
         }
     }
@@ -423,6 +446,11 @@ mod tests {
         let alone = markdown(&[dissected([0.0; 3])]);
         // 10 GB in 5 s at 4 GB/s.
         assert!(alone.contains("50.0 | memory"), "{alone}");
+        let mut without = dissected([0.0; 3]);
+        without.anatomy.roofs[0].limits[0].rate = Err("too little memory is free".to_string());
+        let without = markdown(&[without]);
+        assert!(without.contains("not all of its roof could be measured"), "{without}");
+        assert!(without.contains("too little memory is free"), "{without}");
         let other = Dissected { configuration: Configuration::new(), ..dissected([0.5; 3]) };
         let both = markdown(&[dissected([0.0; 3]), other]);
         assert!(both.contains("+10.0"), "{both}");

@@ -42,6 +42,14 @@ fn an_engine_shows_its_operators_parts_and_layers() {
         assert!(sum > 0.0 && sum < 1.001, "{sum}");
     }
     assert!(column(&document, "Configurations", "flash attention")[0].contains("true"), "auto turns it on");
+    let works = column(&document, "Roofs", "what it does").join(" ");
+    for work in ["reads weights", "multiplies f32"] {
+        assert!(works.contains(work), "{work} in {works}");
+    }
+    let rates = column(&document, "Roofs", "per second").join(" ");
+    assert!(!rates.contains("Missing"), "{rates}");
+    let shares = column(&document, "Operators", "of the roof").join(" ");
+    assert!(!shares.contains("not all of its roof"), "{shares}");
 }
 
 #[test]
