@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measures the program itself. Each benchmark is one entry of a table and one module.
 
+mod bisect;
 mod context_switch;
 mod demo_time;
 mod evaluation;
@@ -82,6 +83,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "gate",
         help: "error rates and runs of the sequential gate and comparison, 100 simulations for each pair",
         run: gate::run,
+    },
+    Benchmark {
+        name: "bisect",
+        help: "the first slow one of eight real builds of llama-bench (5 minutes, and a build of llama.cpp)",
+        run: bisect::run,
     },
     Benchmark {
         name: "load",

@@ -55,11 +55,19 @@ pub fn verb(arguments: &[String]) -> Result<()> {
 
 /// Builds the tools (at once if they are built already) and hands back the folder in which they stand.
 pub fn build(environment: &BuildEnvironment, targets: &[&str]) -> Result<PathBuf> {
+    build_with(environment, targets, &[])
+}
+
+/// The same with further flags of cmake, in a folder of its own.
+pub fn build_with(environment: &BuildEnvironment, targets: &[&str], further: &[&str]) -> Result<PathBuf> {
     let sources = fetch::llama_cpp()?;
     let _lock = cache::lock("peer")?;
-    let folder = folder(environment)?;
+    let flags = flags(further);
+    let about = about(environment, &flags);
+    let folder =
+        cache::folder()?.join(format!("peer-{}-{}", fetch::LLAMA_CPP_BUILD, cache::key_of(&about, 12)));
     let build = folder.join("build");
-    configure(environment, &sources, &folder)?;
+    configure(environment, &sources, &folder, &flags, &about)?;
     let start = Instant::now();
     if targets.iter().any(|target| !program(&build, target).is_file()) {
         eprintln!("peer: building {} in {} (minutes)", targets.join(", "), folder.display());
@@ -83,42 +91,45 @@ pub fn program(build: &Path, target: &str) -> PathBuf {
     if deeper.is_file() { deeper } else { build.join("bin").join(name) }
 }
 
-fn configure(environment: &BuildEnvironment, sources: &Path, folder: &Path) -> Result<()> {
+fn configure(
+    environment: &BuildEnvironment,
+    sources: &Path,
+    folder: &Path,
+    flags: &[String],
+    about: &str,
+) -> Result<()> {
     let build = folder.join("build");
     if build.join("configured").is_file() {
         return Ok(());
     }
     std::fs::create_dir_all(&build)?;
-    std::fs::write(folder.join("about.txt"), about(environment))?;
+    std::fs::write(folder.join("about.txt"), about)?;
     let mut cmake = environment.command(&environment.cmake);
     if environment.has_ninja {
         cmake.args(["-G", "Ninja"]);
     }
-    cmake.arg("-S").arg(sources).arg("-B").arg(&build).args(flags());
+    cmake.arg("-S").arg(sources).arg("-B").arg(&build).args(flags);
     command::run_logged(&mut cmake, &folder.join("configure.log"))?;
     // Written last: an interrupted configuration is done again.
     Ok(std::fs::write(build.join("configured"), "")?)
 }
 
-/// The fixed flags, the compiler's, and the build number, which the tools print and the source package does not know.
-fn flags() -> Vec<String> {
+/// The fixed flags, the build number, which the tools print and the source package does not know, the compiler's, and further
+/// ones, which win over those before them.
+fn flags(further: &[&str]) -> Vec<String> {
     let number = fetch::LLAMA_CPP_BUILD.trim_start_matches('b');
     let fixed = FLAGS.iter().map(|flag| (*flag).to_owned());
     // They are those of gcc and clang; Visual Studio's compiler has its own.
     let compiler = ["C", "CXX"].map(|language| format!("-DCMAKE_{language}_FLAGS={COMPILER_FLAGS}"));
     let compiler = compiler.into_iter().filter(|_| cfg!(unix));
-    fixed.chain([format!("-DLLAMA_BUILD_NUMBER={number}")]).chain(compiler).collect()
-}
-
-fn folder(environment: &BuildEnvironment) -> Result<PathBuf> {
-    let key = cache::key_of(&about(environment), 12);
-    Ok(cache::folder()?.join(format!("peer-{}-{key}", fetch::LLAMA_CPP_BUILD)))
+    let further = further.iter().map(|flag| (*flag).to_owned());
+    fixed.chain([format!("-DLLAMA_BUILD_NUMBER={number}")]).chain(compiler).chain(further).collect()
 }
 
 /// All that the programs depend on; its sum names the folder.
-fn about(environment: &BuildEnvironment) -> String {
+fn about(environment: &BuildEnvironment, flags: &[String]) -> String {
     let generator = if environment.has_ninja { "ninja" } else { "default" };
-    let flags = flags().join(" ");
+    let flags = flags.join(" ");
     let (build, compiler) = (fetch::LLAMA_CPP_BUILD, &environment.compiler);
     format!("llama.cpp {build}\ncompiler {compiler}\ngenerator {generator}\nflags {flags}\ncpu {}\n", cpu())
 }
@@ -139,10 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn another_compiler_or_generator_is_another_folder() {
-        let texts =
-            [("g++ 12", true), ("g++ 13", true), ("g++ 12", false)].map(|(c, n)| about(&environment(c, n)));
+    fn another_compiler_generator_or_flag_is_another_folder() {
+        let cases = [("g++ 12", true), ("g++ 13", true), ("g++ 12", false)];
+        let texts = cases.map(|(compiler, ninja)| about(&environment(compiler, ninja), &flags(&[])));
         assert!(texts[0] != texts[1] && texts[0] != texts[2], "{texts:?}");
+        assert_ne!(texts[0], about(&environment("g++ 12", true), &flags(&["-DGGML_NATIVE=OFF"])));
         assert!(texts[0].contains("-DGGML_NATIVE=ON") && texts[0].contains("llama.cpp b"), "{}", texts[0]);
     }
 
