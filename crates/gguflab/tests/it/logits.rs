@@ -3,7 +3,7 @@
 use crate::evaluate::{cells, document, number, text};
 use crate::processes::signal;
 use crate::support::{Ended, Place, finish, given};
-use gguflab_report::Cell;
+use gguflab_report::{Cell, Document};
 use rustix::process::Signal;
 use std::path::PathBuf;
 use std::process::Command;
@@ -116,13 +116,14 @@ fn printed(output: &str, label: &str) -> f64 {
     number.trim_end_matches('%').parse().unwrap()
 }
 
-struct Peer {
-    program: PathBuf,
-    threads: &'static str,
+/// The real llama-perplexity.
+pub(crate) struct Peer {
+    pub(crate) program: PathBuf,
+    pub(crate) threads: &'static str,
 }
 
 impl Peer {
-    fn run(&self, place: &Place, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, place: &Place, arguments: &[&str]) -> String {
         let mut command = Command::new(&self.program);
         command.current_dir(place.folder()).args(arguments).args([
             "--no-escape",
@@ -160,6 +161,23 @@ const FIGURES: [(&str, f64); 17] = [
     ("Same top p", 0.00101),
 ];
 
+/// The table of a document that shows figures as that tool prints them, against what it printed.
+pub(crate) fn assert_as_printed(found: &Document, its: &str) {
+    let table =
+        found.tables().find(|table| table.columns.first().is_some_and(|column| column.name == "figure"));
+    let table = table.unwrap();
+    for (label, close) in FIGURES {
+        let is_it = |row: &usize| matches!(table.cell(*row, 0), Cell::Text { text } if text == label);
+        let row = (0..table.rows.len()).find(is_it).unwrap_or_else(|| panic!("no {label}"));
+        let (value, unit) = table.cell(row, 1).quantity().unwrap();
+        let ours = if unit == gguflab_types::Unit::Fraction { 100.0 * value } else { value };
+        let theirs = printed(its, label);
+        // What it prints of a large number has fewer digits after the point than the number has digits of an f32.
+        let close = close.max(2e-7 * theirs.abs());
+        assert!((ours - theirs).abs() <= close, "{label}: it prints {theirs}, ours is {ours}");
+    }
+}
+
 #[test]
 fn the_real_llama_perplexity_and_we_read_each_others_files() {
     let (Some(program), Some(quantise), Some(model)) =
@@ -183,18 +201,7 @@ fn the_real_llama_perplexity_and_we_read_each_others_files() {
     let its = peer.run(&place, &["-m", "other.gguf", "--kl-divergence-base", "its.kld", "--kl-divergence"]);
     let ours =
         place.check("evaluate other.gguf --reference its.kld --set threads=2 --json -q", 0, "PPL(base)");
-    let found = document(&ours);
-    let table =
-        found.tables().find(|table| table.columns.first().is_some_and(|column| column.name == "figure"));
-    let table = table.unwrap();
-    for (label, close) in FIGURES {
-        let is_it = |row: &usize| matches!(table.cell(*row, 0), Cell::Text { text } if text == label);
-        let row = (0..table.rows.len()).find(is_it).unwrap_or_else(|| panic!("no {label}"));
-        let (value, unit) = table.cell(row, 1).quantity().unwrap();
-        let ours = if unit == gguflab_types::Unit::Fraction { 100.0 * value } else { value };
-        let theirs = printed(&its, label);
-        assert!((ours - theirs).abs() <= close, "{label}: it prints {theirs}, ours is {ours}");
-    }
+    assert_as_printed(&document(&ours), &its);
     // Ours, read by it.
     let record = format!(
         "logits record {model} --text text.txt --context 256 --chunks 0..4 --form llama --set threads=2 -o ours.kld"

@@ -11,6 +11,8 @@ mod bench;
 mod bisect;
 #[cfg(unix)]
 mod command;
+#[cfg(unix)]
+mod corpora;
 mod datasets;
 mod gates;
 mod knobs;
@@ -38,5 +40,7 @@ mod logits;
 mod optuna;
 #[cfg(unix)]
 mod processes;
+#[cfg(unix)]
+mod quantised;
 #[cfg(unix)]
 mod take_away;

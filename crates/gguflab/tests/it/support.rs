@@ -189,14 +189,14 @@ pub(crate) fn worker() -> PathBuf {
     path
 }
 
-/// What an environment variable names; without it a test cannot run: said so, and under CI a failure.
+/// The file or folder that an environment variable names; without it a test cannot run: said so, and under CI a failure.
 #[cfg(unix)]
 pub(crate) fn given(variable: &str) -> Option<PathBuf> {
-    let path = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_file());
+    let path = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
     if path.is_none() {
         let required = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!required, "{variable} has to name a file in CI: run `cargo xtask test`");
-        eprintln!("not run: {variable} names no file (`cargo xtask test` sets it)");
+        assert!(!required, "{variable} has to name what is there in CI: run `cargo xtask test`");
+        eprintln!("not run: {variable} names nothing (`cargo xtask test` sets it)");
     }
     path
 }
