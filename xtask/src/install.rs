@@ -143,9 +143,25 @@ pub fn download(requirement: &str, folder: &Path) -> Result<PathBuf> {
     pip.args(["download", "--quiet", "--no-deps", "--dest"]).arg(folder).arg(requirement);
     command::capture(&mut pip)
         .with_context(|| format!("could not download the Python package {requirement}"))?;
-    let mut files =
-        std::fs::read_dir(folder)?.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
-    files.next().with_context(|| format!("pip left no file for {requirement} in {}", folder.display()))
+    only_file(folder).with_context(|| format!("pip left no file for {requirement}"))
+}
+
+/// Downloads a package by npm into a folder; gives its file.
+pub fn pack(package: &str, folder: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
+    let program = command::find("npm").context("npm was not found: install Node.js")?;
+    let mut npm = Command::new(program);
+    npm.args(["pack", package, "--silent", "--pack-destination"]).arg(folder);
+    command::capture(&mut npm).with_context(|| format!("could not download the package {package}"))?;
+    only_file(folder).with_context(|| format!("npm left no file for {package}"))
+}
+
+/// The file that a package client left in an empty folder.
+fn only_file(folder: &Path) -> Result<PathBuf> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("could not list {}", folder.display()))?;
+    let mut files = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
+    files.next().with_context(|| format!("there is no file in {}", folder.display()))
 }
 
 #[cfg(test)]

