@@ -33,6 +33,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
+use gguflab_types::evaluation::Kept;
 
 /// A finished store of any kind; features add some.
 #[derive(Debug)]
@@ -91,6 +92,19 @@ impl LogitStore {
         }
     }
 
+    /// How much of each row it has.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        match self {
+            LogitStore::Sketch(_) => Kept::Sketch,
+            LogitStore::Llama(_) => Kept::SixteenBits,
+            #[cfg(feature = "hdf5")]
+            LogitStore::Hdf5(file) if file.precision() == hdf5::Precision::Half => Kept::SixteenBits,
+            #[cfg(feature = "hdf5")]
+            LogitStore::Hdf5(_) => Kept::Whole,
+        }
+    }
+
     /// Numbers, within the text, of the chunks that are stored; in an HDF5 file some between may be missing.
     #[must_use]
     pub fn chunks(&self) -> std::ops::Range<u32> {
@@ -131,7 +145,7 @@ fn open_hdf5(path: &Path) -> Result<LogitStore, DataError> {
 #[cfg(not(feature = "hdf5"))]
 fn open_hdf5(path: &Path) -> Result<LogitStore, DataError> {
     let reason = "is an HDF5 file, which this build cannot read: \
-                  build with `cargo build --release -p gguflab-worker --features hdf5`";
+                  build with `cargo build --release -p gguflab -p gguflab-worker --features gguflab/hdf5,gguflab-worker/hdf5`";
     Err(unusable(path, reason))
 }
 

@@ -5,6 +5,7 @@
 //! Windows are scored in a seeded random order, so that those that were scored are a sample of all, and each is written
 //! to a journal when it is done: a run that was killed goes on where it stopped, and comes to the same numbers.
 
+mod checks;
 #[cfg(feature = "hdf5")]
 mod comparison;
 mod journal;
@@ -26,8 +27,11 @@ use crate::turn;
 use gguflab_data::sums;
 use gguflab_engine::{Control, Engine, EngineError, EngineSpecification, Stop, open};
 use gguflab_stats::elimination::Standing;
-use gguflab_types::evaluation::{Evaluation, Opened, Source, WindowScores, Windowing};
-use gguflab_types::{Configuration, Deadlines, Ending, EngineIdentity, Job, Outcome, Protocol, Workload};
+use gguflab_types::evaluation::{Evaluation, Kept, Opened, Source, WindowScores, Windowing};
+use gguflab_types::event::Level;
+use gguflab_types::{
+    Configuration, Deadlines, Ending, EngineIdentity, Event, Job, Outcome, Protocol, Workload,
+};
 use journal::Journal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -70,6 +74,15 @@ pub struct EvaluateRequest {
     pub journals: Option<PathBuf>,
     /// Forget what an earlier run of the same evaluation found.
     pub anew: bool,
+}
+
+impl EvaluateRequest {
+    /// The first candidate of whose divergence only a lower bound can be known: a sketch beside a sketch.
+    #[must_use]
+    pub fn bounded(&self) -> Option<&Side> {
+        let sketched = self.reference.as_ref().is_some_and(|side| side.identity.kept == Kept::Sketch);
+        self.candidates.iter().find(|side| sketched && side.identity.kept == Kept::Sketch)
+    }
 }
 
 /// What an evaluation is of: what numbers have to share to be comparable, and what a journal has to match.
@@ -148,6 +161,15 @@ pub enum Reason {
     Stopped,
     /// A window could not be scored.
     Failed(Ending),
+}
+
+/// What is told while an evaluation runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// How far it is.
+    Progress(Progress),
+    /// A line of the engine's log.
+    Line(Level, &'a str),
 }
 
 /// How far an evaluation is.
@@ -230,13 +252,13 @@ pub enum EvaluateError {
 pub fn evaluate(
     request: &EvaluateRequest,
     stop: &Stop,
-    watch: &mut dyn FnMut(Progress),
+    watch: &mut dyn FnMut(Told<'_>),
 ) -> Result<Evaluated, EvaluateError> {
-    check_tokenizers(request)?;
+    checks::check(request)?;
     let mut run = Run::new(request)?;
     let head = head(request, called(run.engine.identity()))?;
     let (mut journal, known) = Journal::open(request.journals.as_deref(), &head, request.anew)?;
-    let opened = run.open(&evaluation(request), stop)?;
+    let opened = run.open(&evaluation(request), stop, watch)?;
     check_texts(&request.texts, &opened, &request.windowing)?;
     let chunks = chunks(&opened, request.chunks.clone())?;
     let population = chunks.len();
@@ -256,13 +278,14 @@ pub fn evaluate(
     let mut known: BTreeMap<u32, WindowScores> =
         known.into_iter().map(|scored| (scored.chunk, scored)).collect();
     while let Some(Active { chunk, candidates }) = walk.next(&found.scored) {
-        watch(Progress { done: found.scored.len(), all: population, candidates: candidates.len() });
+        let (done, all) = (found.scored.len(), population);
+        watch(Told::Progress(Progress { done, all, candidates: candidates.len() }));
         if let Some(scored) = known.remove(&chunk).filter(|scored| has_all(scored, &candidates)) {
             found.resumed += 1;
             found.scored.push(scored);
             continue;
         }
-        match run.score(chunk, &candidates, stop) {
+        match run.score(chunk, &candidates, stop, watch) {
             Ok(scored) => {
                 journal.add(&scored)?;
                 found.scored.push(scored);
@@ -297,6 +320,7 @@ struct Run {
 
 impl Run {
     fn new(request: &EvaluateRequest) -> Result<Run, EvaluateError> {
+        // What is set for the process is the same for all sides (`checks`).
         let configuration = sides(request).find_map(|side| match &side.source {
             Source::Model { configuration, .. } => Some(configuration.clone()),
             Source::Store { .. } => None,
@@ -328,17 +352,38 @@ impl Run {
         Ok(Run { engine: open(engine)?, job, turns: cache.map(turn::file) })
     }
 
-    fn open(&mut self, evaluation: &Evaluation, stop: &Stop) -> Result<Opened, EvaluateError> {
-        self.engine.open_evaluation(&self.job, evaluation, stop, &mut |_| Control::Continue).map_err(refused)
+    fn open(
+        &mut self,
+        evaluation: &Evaluation,
+        stop: &Stop,
+        watch: &mut dyn FnMut(Told<'_>),
+    ) -> Result<Opened, EvaluateError> {
+        let opened =
+            self.engine.open_evaluation(&self.job, evaluation, stop, &mut |event| log(&event, watch));
+        opened.map_err(refused)
     }
 
-    fn score(&mut self, chunk: u32, candidates: &[u32], stop: &Stop) -> Result<WindowScores, Ending> {
+    fn score(
+        &mut self,
+        chunk: u32,
+        candidates: &[u32],
+        stop: &Stop,
+        watch: &mut dyn FnMut(Told<'_>),
+    ) -> Result<WindowScores, Ending> {
         // Whoever measures on this machine is not disturbed by it.
         let Some(_turn) = turn::take(self.turns.as_deref(), stop, &mut || {}) else {
             return Err(Ending::new(Outcome::Cancelled, "stopped by the user"));
         };
-        self.engine.score(&self.job, chunk, candidates, stop, &mut |_| Control::Continue)
+        self.engine.score(&self.job, chunk, candidates, stop, &mut |event| log(&event, watch))
     }
+}
+
+/// Passes on what the engine says.
+fn log(event: &Event, watch: &mut dyn FnMut(Told<'_>)) -> Control {
+    if let Event::Log(level, text) = event {
+        watch(Told::Line(*level, text));
+    }
+    Control::Continue
 }
 
 /// A refusal is about what the user named; anything else is about the engine.
@@ -347,21 +392,6 @@ fn refused(ending: Ending) -> EvaluateError {
         Outcome::Rejected => EvaluateError::Refused(ending.cause),
         _ => EvaluateError::Ended(ending),
     }
-}
-
-/// Models are compared token by token where they are loaded; a store only says the hash of its tokenizer, if that.
-fn check_tokenizers(request: &EvaluateRequest) -> Result<(), EvaluateError> {
-    let known = || sides(request).filter(|side| !side.identity.tokenizer.is_empty());
-    let stores = known().filter(|side| matches!(side.source, Source::Store { .. }));
-    for store in stores {
-        if let Some(other) = known().find(|side| side.identity.tokenizer != store.identity.tokenizer) {
-            return Err(EvaluateError::Refused(format!(
-                "{} was recorded with another tokenizer than that of {}: record the reference of this model's family",
-                store.identity.name, other.identity.name
-            )));
-        }
-    }
-    Ok(())
 }
 
 fn sides(request: &EvaluateRequest) -> impl Iterator<Item = &Side> {

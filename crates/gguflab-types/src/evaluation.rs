@@ -135,12 +135,14 @@ impl Windowing {
 pub struct TokenScores {
     /// −ln of the probability of the token that came, in nats; `None` where the logits are no numbers.
     pub nll: Vec<Option<f64>>,
-    /// KL(reference ‖ this) in nats; `None` where either side's logits are no numbers, empty without a reference.
+    /// KL(reference ‖ this) in nats; `None` where either side's logits are no numbers, empty without a reference and
+    /// where it is only bounded.
     pub divergence: Vec<Option<f64>>,
     /// Whether the likeliest token is the reference's; `None` where either side's logits are no numbers, empty without a
     /// reference.
     pub same_top: Vec<Option<bool>>,
-    /// What the divergence is at least, in nats, where it is estimated from a sketch; else empty.
+    /// What the divergence is at least, in nats, where the reference is a sketch; else empty. Where the candidate is one
+    /// too, it is all that is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lower_bound: Vec<Option<f64>>,
 }
@@ -219,6 +221,19 @@ pub enum StoreForm {
         /// Whether in 16 bits, else in 32.
         half: bool,
     },
+}
+
+/// How much of what a model said there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kept {
+    /// Every logit as the engine gave it.
+    #[default]
+    Whole,
+    /// Every token, rounded to 16 bits.
+    SixteenBits,
+    /// A sketch of each row.
+    Sketch,
 }
 
 /// What a worker says of an evaluation that it has opened.

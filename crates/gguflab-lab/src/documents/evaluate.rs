@@ -18,12 +18,34 @@ const SEED: u64 = 42;
 /// A side with all that it said.
 pub(super) struct Side {
     pub(super) name: String,
+    made_of: Option<&'static str>,
+    nll_made_of: Option<&'static str>,
     pub(super) bytes: u64,
     /// Chunks in the importance matrix that it was made with, where its file says so.
     pub(super) importance_chunks: Option<u64>,
     pub(super) values: Values,
     /// The percentiles of its divergence that the composite metric is made of.
     pub(super) percentiles: Option<Percentiles>,
+}
+
+impl Side {
+    /// Its name where there is no column that says what its figures are made of.
+    pub(super) fn label(&self) -> String {
+        match self.made_of {
+            Some(made_of) => format!("{} ({made_of})", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// What its divergence is made of, where that is not whole rows.
+    pub(super) fn made_of(&self) -> Option<&'static str> {
+        self.made_of
+    }
+
+    /// The same of its perplexity.
+    pub(super) fn nll_made_of(&self) -> Option<&'static str> {
+        self.nll_made_of
+    }
 }
 
 /// All that the parts of the document are made from.
@@ -36,8 +58,11 @@ pub(super) struct Found<'a> {
 impl Found<'_> {
     fn new(evaluated: &Evaluated) -> Found<'_> {
         let head = &evaluated.head;
+        let other = |own: &SideIdentity| head.reference.as_ref().filter(|side| !std::ptr::eq(*side, own));
         let side = |identity: &SideIdentity, values: Values| Side {
             name: identity.name.clone(),
+            made_of: identity.made_of(other(identity)),
+            nll_made_of: identity.nll_made_of(other(identity)),
             bytes: identity.bytes,
             importance_chunks: identity.importance_chunks,
             percentiles: percentiles(&values, &COMPOSED),
@@ -49,6 +74,11 @@ impl Found<'_> {
             reference: head.reference.as_ref().map(|identity| side(identity, evaluated.reference())),
             candidates: candidates.map(|(index, one)| side(one, evaluated.candidate(index))).collect(),
         }
+    }
+
+    /// Whether there are bounds.
+    pub(super) fn sketched(&self) -> bool {
+        self.candidates.iter().any(|side| side.values.is_sketched())
     }
 
     /// A mean with its interval: one that holds whenever it ends, where what was seen decided when it did.

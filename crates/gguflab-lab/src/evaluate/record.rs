@@ -1,6 +1,8 @@
 //! Records what a reference says of a text, to be compared with later.
 
-use super::{EvaluateError, Progress, Run, Side, SideIdentity, Text, check_texts, refused, text_identity};
+use super::{
+    EvaluateError, Progress, Run, Side, SideIdentity, Text, Told, check_texts, refused, text_identity,
+};
 use gguflab_data::sums;
 use gguflab_engine::{Control, EngineSpecification, Stop};
 use gguflab_types::evaluation::{Evaluation, Opened, RecordingOrder, Source, StoreForm, Windowing};
@@ -56,7 +58,7 @@ pub struct Recorded {
 pub fn record(
     request: &RecordRequest,
     stop: &Stop,
-    watch: &mut dyn FnMut(Progress),
+    watch: &mut dyn FnMut(Told<'_>),
 ) -> Result<Recorded, EvaluateError> {
     let Source::Model { configuration, .. } = &request.reference.source else {
         return Err(EvaluateError::Refused(
@@ -65,7 +67,7 @@ pub fn record(
     };
     let mut run =
         Run::with(&request.engine, configuration.clone(), request.deadlines, request.cache.as_deref())?;
-    let opened = run.open(&evaluation(request)?, stop)?;
+    let opened = run.open(&evaluation(request)?, stop, watch)?;
     check_texts(&request.texts, &opened, &request.windowing)?;
     let chunks = super::chunks(&opened, request.chunks.clone())?;
     let all = chunks.len();
@@ -74,8 +76,8 @@ pub fn record(
     let resumed = all - left.len();
     let mut ending = None;
     for chunk in left {
-        watch(Progress { done: resumed + windows, all, candidates: 1 });
-        match run.score(chunk, &[], stop) {
+        watch(Told::Progress(Progress { done: resumed + windows, all, candidates: 1 }));
+        match run.score(chunk, &[], stop, watch) {
             Ok(scored) => {
                 windows += 1;
                 positions += scored.reference.map_or(0, |scores| scores.nll.len() as u64);

@@ -2,10 +2,10 @@
 
 use super::EvaluateError;
 use crate::laboratory::{Laboratory, LaboratoryError, Parts};
-use gguflab_data::logits::{LogitStore, StoreHead};
+use gguflab_data::logits::LogitStore;
 use gguflab_data::sums;
 use gguflab_types::Configuration;
-use gguflab_types::evaluation::{Source, Windowing};
+use gguflab_types::evaluation::{Kept, Source, Windowing};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -42,14 +42,34 @@ pub struct SideIdentity {
     pub settings: String,
     /// Hash of the file of a store, in the head of an evaluation; empty for a model, which its fingerprint tells.
     pub content: String,
-    /// Whether it is a store that keeps only a part of each row.
-    pub is_sketch: bool,
+    /// How much of what it says there is.
+    pub kept: Kept,
     /// Chunks of text in the importance matrix that it was quantised with, where the model says so.
     #[serde(default)]
     pub importance_chunks: Option<u64>,
 }
 
 impl SideIdentity {
+    /// What its divergence from a reference is made of, in words, where it is anything but both sides' whole rows.
+    #[must_use]
+    pub fn made_of(&self, reference: Option<&SideIdentity>) -> Option<&'static str> {
+        match (reference.map_or(Kept::Whole, |side| side.kept), self.kept) {
+            (Kept::Whole, Kept::Whole) => None,
+            (Kept::Sketch, Kept::Sketch) => Some("two sketches: at least"),
+            (Kept::Sketch, Kept::SixteenBits) => Some("a sketch and 16 bits: estimated"),
+            (Kept::Sketch, Kept::Whole) => Some("a sketch: estimated"),
+            (Kept::SixteenBits, _) | (_, Kept::SixteenBits) => Some("16 bits"),
+            (Kept::Whole, Kept::Sketch) => Some("a sketch"),
+        }
+    }
+
+    /// What its perplexity, and its change from the reference's, are made of: of the token that came, a sketch has all.
+    #[must_use]
+    pub fn nll_made_of(&self, reference: Option<&SideIdentity>) -> Option<&'static str> {
+        let sides = reference.into_iter().chain([self]);
+        sides.map(|side| side.kept).any(|kept| kept == Kept::SixteenBits).then_some("16 bits")
+    }
+
     /// Of a store that is open.
     pub(crate) fn of_store(path: &Path, store: &LogitStore) -> Result<SideIdentity, EvaluateError> {
         let head = store.head();
@@ -58,9 +78,9 @@ impl SideIdentity {
             file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             fingerprint: head.model.as_ref().map(|model| model.fingerprint.clone()).unwrap_or_default(),
             tokenizer: head.tokenizer.clone().unwrap_or_default(),
-            quantisation: kept(head),
+            quantisation: in_words(store),
             bytes: std::fs::metadata(path).map_err(|source| super::file("read", path, source))?.len(),
-            is_sketch: head.sketch.is_some(),
+            kept: store.kept(),
             ..SideIdentity::default()
         })
     }
@@ -132,9 +152,10 @@ fn called(file: &str, own: &[String]) -> String {
     std::iter::once(stem).chain(own.iter().map(String::as_str)).collect::<Vec<&str>>().join(" ")
 }
 
-fn kept(head: &StoreHead) -> String {
-    match &head.sketch {
-        Some(sketch) => format!("stored: {} likeliest and {} drawn", sketch.head, sketch.tail),
-        None => "stored: whole rows".to_string(),
+fn in_words(store: &LogitStore) -> String {
+    match (&store.head().sketch, store.kept()) {
+        (Some(sketch), _) => format!("stored: {} likeliest and {} drawn", sketch.head, sketch.tail),
+        (None, Kept::SixteenBits) => "stored: whole rows, 16 bits".to_string(),
+        (None, _) => "stored: whole rows".to_string(),
     }
 }

@@ -13,11 +13,11 @@ pub struct Values {
     pub chunks: Vec<u32>,
     /// −ln of the probability of the token that came, in nats.
     pub nll: Vec<Vec<f64>>,
-    /// Divergence from the reference, in nats; empty windows without a reference.
+    /// Divergence from the reference, in nats; empty windows without a reference, and where it is only bounded.
     pub divergence: Vec<Vec<f64>>,
     /// 1 where the likeliest token is the reference's, else 0; empty windows without a reference.
     pub same_top: Vec<Vec<f64>>,
-    /// What the divergence is at least, in nats, where it is estimated from a sketch; else empty windows.
+    /// What the divergence is at least, in nats, where the reference is a sketch; else empty windows.
     pub lower_bound: Vec<Vec<f64>>,
     /// Bytes of the text whose tokens have a number.
     pub bytes: Vec<u64>,
@@ -34,7 +34,7 @@ impl Values {
     #[must_use]
     pub fn broken(&self) -> usize {
         let broken = |values: &[Vec<f64>]| values.iter().flatten().filter(|value| !value.is_finite()).count();
-        broken(&self.nll).max(broken(&self.divergence))
+        broken(&self.nll).max(broken(&self.divergence)).max(broken(&self.lower_bound))
     }
 
     fn add(&mut self, scored: &WindowScores, scores: &TokenScores) {
@@ -57,10 +57,16 @@ impl Values {
         }
     }
 
-    /// Whether divergences are estimates from a sketch, which have a lower bound beside them.
+    /// Whether the reference is a sketch, so that there is a lower bound.
     #[must_use]
     pub fn is_sketched(&self) -> bool {
         self.lower_bound.iter().any(|window| !window.is_empty())
+    }
+
+    /// Whether there are divergences, and not only bounds of them.
+    #[must_use]
+    pub fn has_divergence(&self) -> bool {
+        self.divergence.iter().any(|window| !window.is_empty())
     }
 
     /// Only these windows.

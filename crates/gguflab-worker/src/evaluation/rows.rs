@@ -62,9 +62,13 @@ pub(super) fn compared(
             return Err(NativeError::Rejected(text.to_string()));
         }
     };
+    // A bound is no divergence, and never stands in the place of one.
+    let only_bounded = matches!((reference, candidate), (Rows::Sketches(_), Rows::Sketches(_)));
     for found in found {
         scores.nll.push(found.nll);
-        scores.divergence.push(found.divergence);
+        if !only_bounded {
+            scores.divergence.push(found.divergence);
+        }
         scores.same_top.push(found.same_top);
         scores.lower_bound.extend(found.lower_bound);
     }
@@ -77,8 +81,13 @@ struct Found {
     nll: Option<f64>,
     divergence: Option<f64>,
     same_top: Option<bool>,
-    /// What the divergence is at least, where it is only estimated.
+    /// What the divergence is at least, where the reference is a sketch.
     lower_bound: Option<Option<f64>>,
+}
+
+impl Found {
+    /// Of a row of which nothing is known, by a sketch.
+    const NO_SKETCH: Found = Found { nll: None, divergence: None, same_top: None, lower_bound: Some(None) };
 }
 
 fn pair(reference: Logits<'_>, candidate: &[f32], index: usize, token: u32) -> Found {
@@ -93,7 +102,7 @@ fn pair(reference: Logits<'_>, candidate: &[f32], index: usize, token: u32) -> F
 }
 
 fn sketched(reference: &[SketchRow], candidate: &[f32], index: usize, token: u32) -> Found {
-    let Some(row) = reference.get(index) else { return Found::default() };
+    let Some(row) = reference.get(index) else { return Found::NO_SKETCH };
     let SketchScore { candidate: Single { nll, top, .. }, estimate, lower_bound, same_top, .. } =
         sketch::score(row, candidate, token);
     let sound = top.is_some() && !row.head.is_empty();
@@ -115,16 +124,16 @@ fn encoded(reference: &[Option<Encoded>], candidate: &[f32], index: usize, token
 
 fn bounded(reference: &[SketchRow], candidate: &[SketchRow], index: usize) -> Found {
     let (Some(one), Some(other)) = (reference.get(index), candidate.get(index)) else {
-        return Found::default();
+        return Found::NO_SKETCH;
     };
     // Rows that were no numbers are kept without tokens.
     if one.head.is_empty() || other.head.is_empty() {
-        return Found { lower_bound: Some(None), ..Found::default() };
+        return Found::NO_SKETCH;
     }
     let bound = sketch::lower_bound(one, other);
     Found {
         nll: Some(other.nll).filter(|nll| nll.is_finite()),
-        divergence: bound,
+        divergence: None,
         same_top: Some(one.head.first() == other.head.first()),
         lower_bound: Some(bound),
     }

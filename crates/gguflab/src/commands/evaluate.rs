@@ -6,10 +6,11 @@ use crate::printer::{Printer, check_targets, write_document};
 use crate::{places, settings};
 use anyhow::Result;
 use gguflab_lab::evaluate::{
-    EvaluateRequest, Evaluated, Progress, Reason, Rule, Side, Text, evaluate as score,
+    EvaluateRequest, Evaluated, Progress, Reason, Rule, Side, Text, Told, evaluate as score,
 };
 use gguflab_lab::{EngineSpecification, LogitStore, Parts, Stop, dataset, documents, pasted};
 use gguflab_types::evaluation::{WindowRule, Windowing};
+use gguflab_types::event::Level;
 use gguflab_types::{Deadlines, Request, Workload};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,9 +20,15 @@ pub(crate) fn evaluate(arguments: &Evaluate, printer: &Printer) -> Result<ExitCo
     check_targets(arguments.report.as_deref(), arguments.comparison.as_deref())?;
     check_comparison(arguments)?;
     let request = request(arguments, printer)?;
+    if let (Some(_), Some(side)) = (&arguments.comparison, request.bounded()) {
+        return settings::refuse(format!(
+            "--comparison: of {} only a lower bound is known, for which the file has no place",
+            side.identity.name
+        ));
+    }
     let stop = super::stop_on_interrupt()?;
     let mut told = 0;
-    let found = score(&request, &stop, &mut |progress| tell(progress, &mut told, printer))?;
+    let found = score(&request, &stop, &mut |event| tell(event, &mut told, printer))?;
     let document = documents::evaluate::document(&found);
     printer.document(&document)?;
     if let Some(path) = &arguments.report {
@@ -44,7 +51,8 @@ pub(crate) fn evaluate(arguments: &Evaluate, printer: &Printer) -> Result<ExitCo
 fn check_comparison(arguments: &Evaluate) -> Result<()> {
     match &arguments.comparison {
         Some(_) if !cfg!(feature = "hdf5") => settings::refuse(
-            "--comparison: this build writes no HDF5; build with `cargo build --release -p gguflab --features hdf5`"
+            "--comparison: this build writes no HDF5; build with \
+             `cargo build --release -p gguflab -p gguflab-worker --features gguflab/hdf5,gguflab-worker/hdf5`"
                 .to_string(),
         ),
         Some(_) if arguments.candidates.len() > 1 => {
@@ -64,10 +72,19 @@ fn write_comparison(_: &Evaluated, _: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Says now and then how far it is.
-pub(super) fn tell(progress: Progress, told: &mut usize, printer: &Printer) {
+/// Says now and then how far it is, and what the engine says to whoever wants to hear it.
+pub(super) fn tell(event: Told<'_>, told: &mut usize, printer: &Printer) {
     /// Parts of the way after which it is said.
     const PARTS: usize = 10;
+    let progress = match event {
+        Told::Progress(progress) => progress,
+        Told::Line(level, text) => {
+            if printer.verbosity() > 1 || level >= Level::Error {
+                printer.say(&format!("  engine: {text}"));
+            }
+            return;
+        }
+    };
     let part = progress.done * PARTS / progress.all.max(1);
     if progress.done == 0 || part > *told {
         *told = part;
@@ -136,7 +153,7 @@ pub(super) fn beside_bench(
         anew: false,
     };
     let mut told = 0;
-    Ok(score(&request, stop, &mut |progress| tell(progress, &mut told, printer))?)
+    Ok(score(&request, stop, &mut |event| tell(event, &mut told, printer))?)
 }
 
 /// Files of the same name in several folders are called as they were written.
@@ -169,16 +186,32 @@ fn share(option: &str, text: &str) -> Result<f64> {
 
 /// The texts by their names: plain files as they are, datasets as files that are made of them.
 pub(super) fn texts(arguments: &TextArguments, printer: &Printer) -> Result<Vec<Text>> {
+    let mut named: Vec<Text> = arguments.text.iter().map(|text| labelled(text)).collect::<Result<_>>()?;
+    tell_texts_apart(&mut named);
+    let several = named.len() > 1;
     let mut all = Vec::new();
-    for text in &arguments.text {
-        let named = labelled(text)?;
-        if is_plain(&named.path, arguments) {
-            all.push(named);
+    for text in named {
+        if is_plain(&text.path, arguments) {
+            all.push(text);
         } else {
-            all.extend(of_dataset(&named, arguments, printer)?);
+            all.extend(of_dataset(&text, several, arguments, printer)?);
         }
     }
     Ok(all)
+}
+
+/// Files of the same name in several folders are called by their paths; a name that was given stays.
+fn tell_texts_apart(texts: &mut [Text]) {
+    let labels: Vec<String> = texts.iter().map(|text| text.label.clone()).collect();
+    for text in texts.iter_mut().filter(|text| text.label == stem(&text.path)) {
+        if labels.iter().filter(|label| **label == text.label).count() > 1 {
+            text.label = text.path.display().to_string();
+        }
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Whether a text is read as it is.
@@ -190,7 +223,12 @@ fn is_plain(path: &Path, arguments: &TextArguments) -> bool {
         && dataset::is_plain_text(&path.to_string_lossy())
 }
 
-fn of_dataset(named: &Text, arguments: &TextArguments, printer: &Printer) -> Result<Vec<Text>> {
+fn of_dataset(
+    named: &Text,
+    several: bool,
+    arguments: &TextArguments,
+    printer: &Printer,
+) -> Result<Vec<Text>> {
     let part = DatasetArguments {
         split: arguments.split.clone(),
         field: arguments.field.clone(),
@@ -208,9 +246,13 @@ fn of_dataset(named: &Text, arguments: &TextArguments, printer: &Printer) -> Res
     };
     let texts = dataset::write_texts(&dataset, &cache.join("texts"))?;
     let alone = texts.len() == 1;
-    // A name that was given counts where there are no languages.
-    let label = |text: Text| if alone { Text { label: named.label.clone(), ..text } } else { text };
-    Ok(texts.into_iter().map(label).collect())
+    // A name that was given counts where there are no languages, and before them where there are several datasets.
+    let label = |text: &Text| match (alone, several) {
+        (true, _) => named.label.clone(),
+        (false, true) => format!("{} {}", named.label, text.label),
+        (false, false) => text.label.clone(),
+    };
+    Ok(texts.into_iter().map(|text| Text { label: label(&text), ..text }).collect())
 }
 
 /// What was asked for, and where nothing was what a store was recorded with.
@@ -277,10 +319,9 @@ pub(super) fn side(
 /// `FILE` or `NAME=FILE`.
 fn labelled(text: &str) -> Result<Text> {
     let path = Path::new(text);
-    let name = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(match text.split_once('=') {
         Some((label, file)) if !path.exists() => Text { label: label.to_string(), path: PathBuf::from(file) },
-        _ => Text { label: name(path), path: path.to_path_buf() },
+        _ => Text { label: stem(path), path: path.to_path_buf() },
     })
 }
 

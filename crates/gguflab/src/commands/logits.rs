@@ -40,7 +40,7 @@ fn record(arguments: &Record, printer: &Printer) -> Result<ExitCode> {
     };
     let stop = super::stop_on_interrupt()?;
     let mut told = 0;
-    let recorded = keep(&request, &stop, &mut |progress| tell(progress, &mut told, printer))?;
+    let recorded = keep(&request, &stop, &mut |event| tell(event, &mut told, printer))?;
     printer.document(&documents::logits::recorded(&request, &recorded))?;
     Ok(match &recorded.ending {
         None => ExitCode::SUCCESS,

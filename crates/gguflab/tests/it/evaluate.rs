@@ -155,6 +155,64 @@ fn an_engine_refuses_what_cannot_be_compared() {
     }
 }
 
+#[test]
+fn an_engine_refuses_settings_of_a_process_that_differ_between_sides() {
+    let place = Place::with_model();
+    place.write("text.txt", text());
+    let run = |words: &[&str]| {
+        let mut command = place.with_arguments(&[words, &["--text", "text.txt", "--context", "64"]].concat());
+        command.args(["--chunks", "0..1", "--set", "threads=1", "-q"]);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        finish(command.spawn().unwrap())
+    };
+    let apart = run(&["evaluate", "tiny.gguf env:GGUFLAB_TEST_VARIABLE=1", "--reference", "tiny.gguf"]);
+    assert_eq!(apart.status.code(), Some(3), "{apart}");
+    let words = "env:GGUFLAB_TEST_VARIABLE is unset for tiny and 1 for tiny env:GGUFLAB_TEST_VARIABLE=1";
+    assert!(apart.has(words), "{apart}");
+    let together =
+        ["evaluate", "tiny.gguf", "--reference", "tiny.gguf", "--set", "env:GGUFLAB_TEST_VARIABLE=1"];
+    assert!(run(&together).status.success());
+}
+
+#[test]
+fn an_engine_is_heard_by_whoever_wants_to() {
+    let place = Place::with_model();
+    place.write("text.txt", text());
+    let line = "evaluate tiny.gguf --text text.txt --context 64 --chunks 0..1 --set threads=1";
+    place.check(&format!("{line} -vv"), 0, "  engine: ");
+    assert!(!place.check(&format!("{line} -v --anew"), 0, "scored").has("  engine: "));
+}
+
+#[test]
+fn an_engine_tells_texts_of_one_name_apart() {
+    let place = Place::with_model();
+    for folder in ["a", "b"] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+        place.write(&format!("{folder}/text.txt"), text());
+        let record = |language| serde_json::json!({ "text": text(), "lang": language }).to_string() + "\n";
+        place.write(&format!("{folder}/texts.jsonl"), record("en") + &record("fr"));
+    }
+    let line = "--context 64 --chunks 0..1 --set threads=1 --json -q";
+    for (texts, expected) in [
+        ("--text a/text.txt --text b/text.txt", vec!["a/text.txt", "b/text.txt"]),
+        ("--text a/text.txt --text two=b/text.txt", vec!["text", "two"]),
+        (
+            "--text a/texts.jsonl --text b/texts.jsonl --language-field lang",
+            vec!["a/texts.jsonl en", "a/texts.jsonl fr", "b/texts.jsonl en", "b/texts.jsonl fr"],
+        ),
+    ] {
+        let found = document(&place.check(&format!("evaluate tiny.gguf {texts} {line}"), 0, "scored"));
+        let shown: Vec<String> =
+            cells(&found, "Texts", "text").iter().map(|cell| format!("{cell:?}")).collect();
+        let expected: Vec<String> =
+            expected.iter().map(|label| format!("{:?}", Cell::text(*label))).collect();
+        assert_eq!(shown, expected);
+    }
+    for texts in ["--text a/text.txt --text a/text.txt", "--text x=a/text.txt --text x=b/text.txt"] {
+        place.check(&format!("evaluate tiny.gguf {texts} {line}"), 3, "two texts are called");
+    }
+}
+
 /// What llama-perplexity says at the end.
 fn final_estimate(output: &str) -> (f64, f64) {
     let line =

@@ -49,9 +49,59 @@ fn an_engine_is_compared_with_what_was_recorded() {
     assert!(divergence(&itself).abs() < 1e-6, "{itself}");
     let stores = run("evaluate s.kld --reference s.kld --json -q");
     assert!(divergence(&stores).abs() < 1e-6, "{stores}");
-    let bound = run("evaluate s.parquet --reference s.parquet -q");
-    assert!(bound.has("two sketches tell only what a divergence is at least"), "{bound}");
     assert!(!itself.has("two sketches"), "{itself}");
+}
+
+/// The words beside every figure of a table, by the names of its rows.
+fn marks(ended: &Ended, caption: &str) -> Vec<String> {
+    let found = document(ended);
+    let words = |cell: &Cell| match cell {
+        Cell::Text { text } => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    cells(&found, caption, "made of").into_iter().map(words).collect()
+}
+
+#[test]
+fn an_engine_never_shows_a_bound_or_16_bits_as_anything_else() {
+    let place = place();
+    place.check(&format!("logits record tiny.gguf {TEXT} -o s.parquet"), 0, "is whole");
+    place.check(&format!("logits record tiny.gguf {TEXT} -o s.kld --form llama"), 0, "is whole");
+    let line = "evaluate s.parquet tiny.gguf s.kld --reference s.parquet --json -q";
+    let ended = place.check(line, 0, "two sketches tell only what a divergence is at least");
+    let found = document(&ended);
+    let of = |caption, column| -> Vec<Option<f64>> {
+        let cells = cells(&found, caption, column).into_iter();
+        cells.map(|cell| (!matches!(cell, Cell::Missing { .. })).then(|| number(cell))).collect()
+    };
+    for (caption, column) in [
+        ("Distance", "KL divergence"),
+        ("Distance", "median"),
+        ("Distance", "composite"),
+        ("Percentiles", "median"),
+        ("Percentiles", "largest"),
+    ] {
+        let known: Vec<bool> = of(caption, column).iter().map(Option::is_some).collect();
+        assert_eq!(known, [false, true, true], "{caption}, {column}");
+    }
+    assert!(of("Distance", "at least").iter().all(|bound| bound.unwrap().abs() < 1e-3), "{ended}");
+    let expected = ["two sketches: at least", "a sketch: estimated", "a sketch and 16 bits: estimated"];
+    assert_eq!(marks(&ended, "Distance"), expected);
+    assert_eq!(marks(&ended, "Percentiles"), expected);
+    // What a bound is not compared with is not ranked either.
+    assert_eq!(cells(&found, "In order", "candidate").len(), 2);
+    for further in ["--decide", "--width 10%"] {
+        place.check(&format!("{line} {further}"), 3, "s.parquet and its reference are both sketches");
+    }
+    let ended = place.check("evaluate tiny.gguf --reference s.kld --json -q", 0, "kept in 16 bits");
+    assert_eq!(marks(&ended, "Distance"), ["16 bits"]);
+    assert_eq!(marks(&ended, "Perplexity"), ["16 bits", "16 bits"]);
+    assert_eq!(marks(&ended, "Percentiles"), ["16 bits"]);
+    let shown = place.check("evaluate tiny.gguf --reference s.kld -q", 0, "16 bits");
+    assert!(shown.output.contains("tiny (16 bits)"), "charts say it too: {shown}");
+    let plain =
+        place.check(&format!("evaluate tiny.gguf --reference tiny.gguf {TEXT} --json -q"), 0, "scored");
+    assert!(!plain.has("made of"), "{plain}");
 }
 
 #[test]

@@ -78,6 +78,12 @@ impl Hdf5File {
         &self.path
     }
 
+    /// Bits of its logits.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.sizes.precision
+    }
+
     /// Numbers, within the text, of the chunks that are stored.
     pub fn chunks(&self) -> impl Iterator<Item = u32> + '_ {
         self.slots.keys().copied()

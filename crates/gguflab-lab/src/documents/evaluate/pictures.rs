@@ -16,6 +16,11 @@ const DEPTHS: u32 = 16;
 const DEEP: u32 = 1024;
 
 pub(super) fn add(found: &Found<'_>, document: &mut Document) {
+    let known = found.candidates.iter().any(|side| side.values.has_divergence());
+    if found.reference.is_some() && !known {
+        // There are only bounds, of which a picture would be taken for one of divergences.
+        return;
+    }
     if found.reference.is_some() {
         document.chart(by_percentile(found));
         let title = "Divergence window by window";
@@ -48,8 +53,8 @@ fn divergence() -> Axis {
 }
 
 fn series(found: &Found<'_>, points: impl Fn(&Side) -> Vec<Point>) -> Vec<Series> {
-    let one = |side: &Side| Series { name: side.name.clone(), shape: Shape::Line, points: points(side) };
-    found.candidates.iter().map(one).collect()
+    let one = |side: &Side| Series { name: side.label(), shape: Shape::Line, points: points(side) };
+    found.candidates.iter().map(one).filter(|series| !series.points.is_empty()).collect()
 }
 
 fn by_percentile(found: &Found<'_>) -> Chart {
@@ -76,7 +81,7 @@ fn by_size(found: &Found<'_>) -> Chart {
     let candidate = |side: &Side| {
         let estimate = found.estimate(mean(&side.values.divergence)?);
         let points = vec![point(side.bytes as f64, &estimate)];
-        Some(Series { name: side.name.clone(), shape: Shape::Points, points })
+        Some(Series { name: side.label(), shape: Shape::Points, points })
     };
     let kind = ChartKind::Scatter {
         across: Axis::new("size", Unit::Bytes),
@@ -92,14 +97,14 @@ fn by_composite(found: &Found<'_>) -> Chart {
     let axis = Axis::new("composite", Unit::Nats).logarithmic();
     let composite = |side: &Side| side.percentiles.as_ref()?.composite();
     if !tells_chunks(&found.candidates) {
-        let row = |side: &Side| Some(row(&side.name, &composite(side)?));
+        let row = |side: &Side| Some(row(side.label(), &composite(side)?));
         let rows = found.candidates.iter().filter_map(row).collect();
         let kind = ChartKind::Intervals { axis, rows, reference: None };
         return Chart::new("Composite metric", "in the order in which they were named; less is nearer", kind);
     }
     let dot = |side: &Side| {
         let points = vec![point(side.importance_chunks.unwrap_or(0) as f64, &composite(side)?)];
-        Some(Series { name: side.name.clone(), shape: Shape::Points, points })
+        Some(Series { name: side.label(), shape: Shape::Points, points })
     };
     let kind = ChartKind::Scatter {
         across: Axis::new("chunks in the importance matrix", Unit::Count),
@@ -120,7 +125,7 @@ fn by_text(found: &Found<'_>) -> Chart {
     let rows = texts.flat_map(|(text, range)| {
         found.candidates.iter().filter_map(move |side| {
             let estimate = found.estimate(mean(&side.values.within(range).divergence)?);
-            Some(row(&text.label, &estimate).group(&side.name))
+            Some(row(&text.label, &estimate).group(side.label()))
         })
     });
     let kind = ChartKind::Intervals { axis: divergence(), rows: rows.collect(), reference: None };

@@ -3,13 +3,13 @@
 use super::{Found, Side, mean};
 use crate::documents::compare::verdict_cell;
 use crate::documents::{change_cell, ends, estimate_cell};
-use crate::evaluate::{Judged, Values, rules, slices};
+use crate::evaluate::{Judged, SideIdentity, Values, rules, slices};
 use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_stats::elimination::Standing;
 use gguflab_stats::llama_perplexity::{self, Statistics};
 use gguflab_stats::{ClusterMean, Estimate, Interval, Percentiles, beside, bits_per_byte, parts, top_share};
 use gguflab_types::Unit;
-use gguflab_types::evaluation::WindowRule;
+use gguflab_types::evaluation::{Kept, WindowRule};
 
 /// Percentiles of divergences that are shown.
 const PERCENTILES: [(f64, &str); 8] = [
@@ -25,7 +25,7 @@ const PERCENTILES: [(f64, &str); 8] = [
 
 pub(super) fn add(found: &Found<'_>, document: &mut Document) {
     if found.reference.is_some() {
-        add_sketched(found, document);
+        add_kept(found, document);
         document.table(divergences(found));
     }
     document.table(perplexities(found));
@@ -53,6 +53,37 @@ fn mean_cell(found: &Found<'_>, mean: Option<ClusterMean>, unit: Unit) -> Cell {
     cell(mean.map(|mean| possible(found.estimate(mean), unit)), unit)
 }
 
+/// What says beside every figure what it is made of: a column at this place, where that is anything but whole rows.
+#[derive(Clone, Copy)]
+struct Mark {
+    place: Option<usize>,
+    of: fn(&Side) -> Option<&'static str>,
+}
+
+impl Mark {
+    fn new(
+        found: &Found<'_>,
+        of: fn(&Side) -> Option<&'static str>,
+        place: usize,
+        columns: &mut Vec<Column>,
+    ) -> Mark {
+        let is_needed = found.reference.iter().chain(&found.candidates).any(|side| of(side).is_some());
+        if is_needed {
+            let help = "16 bits are those of llama-perplexity's files; a sketch is what was kept of each row";
+            columns.insert(place, Column::new("made of").help(help));
+        }
+        Mark { place: Some(place).filter(|_| is_needed), of }
+    }
+
+    /// A row with its mark.
+    fn row(self, side: &Side, mut cells: Vec<Cell>) -> Vec<Cell> {
+        if let Some(place) = self.place {
+            cells.insert(place, Cell::text((self.of)(side).unwrap_or("whole rows")));
+        }
+        cells
+    }
+}
+
 /// No divergence is below 0 and no share outside of 0 to 1, whatever an interval for few windows says.
 fn possible(estimate: Estimate, unit: Unit) -> Estimate {
     let most = if unit == Unit::Fraction { 1.0 } else { f64::INFINITY };
@@ -74,7 +105,7 @@ fn design_cell(mean: Option<ClusterMean>) -> Cell {
 }
 
 fn divergences(found: &Found<'_>) -> Table {
-    let sketched = found.candidates.iter().any(|side| side.values.is_sketched());
+    let sketched = found.sketched();
     let mut columns = vec![
         Column::new("candidate"),
         Column::with_unit("size", Unit::Bytes),
@@ -97,6 +128,7 @@ fn divergences(found: &Found<'_>) -> Table {
             Column::with_unit("at least", Unit::Nats).help("with all that the sketch left out as one"),
         );
     }
+    let mark = Mark::new(found, Side::made_of, 1, &mut columns);
     let mut table = Table::new("Distance from the reference (95 % intervals)", columns);
     for side in &found.candidates {
         let values = &side.values;
@@ -120,17 +152,27 @@ fn divergences(found: &Found<'_>) -> Table {
         if sketched {
             cells.insert(3, mean_cell(found, mean(&values.lower_bound), Unit::Nats));
         }
-        table.push(cells);
+        table.push(mark.row(side, cells));
     }
     table
 }
 
-/// What a sketch leaves open.
-fn add_sketched(found: &Found<'_>, document: &mut Document) {
+/// What stores leave open.
+fn add_kept(found: &Found<'_>, document: &mut Document) {
     let head = &found.evaluated.head;
-    let sketched = head.reference.as_ref().is_some_and(|side| side.is_sketch);
-    if sketched && head.candidates.iter().any(|side| side.is_sketch) {
-        document.warning("two sketches tell only what a divergence is at least: give the model of one side for an estimate");
+    let is = |side: &SideIdentity, kept| side.kept == kept;
+    let sketched = head.reference.as_ref().is_some_and(|side| is(side, Kept::Sketch));
+    if head.reference.iter().chain(&head.candidates).any(|side| is(side, Kept::SixteenBits)) {
+        document.information(
+            "Of a side the tokens' probabilities are kept in 16 bits: the divergence of a token can be off by 1e-4 nats and \
+             come out below zero, and what lies 16 nats below the likeliest token is one value. The figures that it touches say so.",
+        );
+    }
+    if sketched && head.candidates.iter().any(|side| is(side, Kept::Sketch)) {
+        document.warning(
+            "two sketches tell only what a divergence is at least, which is in no figure but that one: give the model of one \
+             side for an estimate",
+        );
     } else if sketched {
         document.information(
             "The reference is a sketch. Means are unbiased estimates of the divergence, and single tokens are less certain: \
@@ -167,6 +209,7 @@ pub(super) fn perplexities(found: &Found<'_>) -> Table {
     if found.reference.is_some() {
         columns.insert(2, Column::new("beside the reference").help("paired: what both find hard cancels"));
     }
+    let mark = Mark::new(found, Side::nll_made_of, 1, &mut columns);
     let mut table = Table::new("Perplexity (95 % intervals)", columns);
     for side in found.reference.iter().chain(&found.candidates) {
         let nll = mean(&side.values.nll);
@@ -181,7 +224,7 @@ pub(super) fn perplexities(found: &Found<'_>) -> Table {
             let own = std::ptr::eq(reference, side);
             cells.insert(2, if own { Cell::missing("itself") } else { ratio_cell(found, reference, side) });
         }
-        table.push(cells);
+        table.push(mark.row(side, cells));
     }
     table
 }
@@ -211,7 +254,7 @@ fn ranking(found: &Found<'_>) -> Table {
     order.sort_by(|one, other| stayed(other.0).cmp(&stayed(one.0)).then(one.1.total_cmp(&other.1)));
     let standings = &found.evaluated.standings;
     let raced = standings.len() == found.candidates.len();
-    let columns = [
+    let mut columns = vec![
         Column::new("candidate"),
         Column::new("windows"),
         Column::with_unit(if found.reference.is_some() { "KL divergence" } else { "−ln p" }, Unit::Nats),
@@ -219,6 +262,7 @@ fn ranking(found: &Found<'_>) -> Table {
             .help("divergence or perplexity, on the same windows"),
         Column::new("verdict"),
     ];
+    let mark = Mark::new(found, Side::made_of, 1, &mut columns);
     let caption = if raced { "The race, decided on common windows" } else { "In order, on common windows" };
     let mut table = Table::new(caption, columns);
     for (rank, (place, _)) in order.iter().enumerate() {
@@ -228,13 +272,14 @@ fn ranking(found: &Found<'_>) -> Table {
             Some((before, _)) => pair(found, &judged(side), &judged(&found.candidates[*before])),
             None => (Cell::missing("the best"), Cell::missing("")),
         };
-        table.push([
+        let cells = vec![
             Cell::text(&side.name),
             Cell::count(side.values.chunks.len() as u64),
             mean_cell(found, mean(&judged(side)), Unit::Nats),
             difference,
             verdict,
-        ]);
+        ];
+        table.push(mark.row(side, cells));
     }
     table
 }
@@ -281,6 +326,10 @@ fn texts(found: &Found<'_>) -> Table {
         columns.push(Column::with_unit("KL divergence", Unit::Nats));
         columns.push(Column::with_unit("same top token", Unit::Fraction));
     }
+    if found.sketched() {
+        columns.push(Column::with_unit("at least", Unit::Nats));
+    }
+    let mark = Mark::new(found, Side::made_of, 2, &mut columns);
     let mut table = Table::new("By text (95 % intervals)", columns);
     let windows = found.evaluated.windows_of_texts();
     for (text, range) in found.evaluated.head.texts.iter().zip(&windows) {
@@ -297,26 +346,31 @@ fn texts(found: &Found<'_>) -> Table {
             } else if found.reference.is_some() {
                 cells.push(mean_cell(found, mean(&values.divergence), Unit::Nats));
                 cells.push(mean_cell(found, mean(&values.same_top), Unit::Fraction));
+                if found.sketched() {
+                    cells.push(mean_cell(found, mean(&values.lower_bound), Unit::Nats));
+                }
             }
-            table.push(cells);
+            table.push(mark.row(side, cells));
         }
     }
     table
 }
 
 fn percentiles(found: &Found<'_>) -> Table {
-    let columns = std::iter::once(Column::new("candidate"))
-        .chain(PERCENTILES.map(|(_, name)| Column::with_unit(name, Unit::Nats)))
-        .chain([Column::with_unit("largest", Unit::Nats)]);
+    let mut columns = vec![Column::new("candidate")];
+    columns.extend(PERCENTILES.map(|(_, name)| Column::with_unit(name, Unit::Nats)));
+    columns.push(Column::with_unit("largest", Unit::Nats));
+    let mark = Mark::new(found, Side::made_of, 1, &mut columns);
     let mut table = Table::new("Percentiles of the divergence (95 % intervals)", columns);
     let probabilities = PERCENTILES.map(|(probability, _)| probability);
     for side in &found.candidates {
-        let estimates = super::percentiles(&side.values, &probabilities).map(|found| found.estimates());
-        let cells = estimates.unwrap_or_default().into_iter().map(|one| cell(Some(one), Unit::Nats));
-        let largest = side.values.divergence.iter().flatten().copied().fold(f64::NAN, f64::max);
-        table.push(
-            std::iter::once(Cell::text(&side.name)).chain(cells).chain([Cell::number(largest, Unit::Nats)]),
-        );
+        let mut cells = vec![Cell::text(&side.name)];
+        if let Some(percentiles) = super::percentiles(&side.values, &probabilities) {
+            let largest = side.values.divergence.iter().flatten().copied().fold(f64::NAN, f64::max);
+            cells.extend(percentiles.estimates().into_iter().map(|one| cell(Some(one), Unit::Nats)));
+            cells.push(Cell::number(largest, Unit::Nats));
+        }
+        table.push(mark.row(side, cells));
     }
     table
 }
@@ -330,7 +384,9 @@ fn add_llama_perplexity(found: &Found<'_>, document: &mut Document) {
     inside.information(
         "Its ± takes tokens for independent ones, which they are not: the intervals above are the honest ones.",
     );
-    for side in &found.candidates {
+    // That tool knows no bounds.
+    let is_shown = |side: &&Side| found.reference.is_none() || side.values.has_divergence();
+    for side in found.candidates.iter().filter(is_shown) {
         inside.table(as_printed(found, side));
     }
     document.fold("As llama-perplexity prints it", inside);
@@ -338,7 +394,7 @@ fn add_llama_perplexity(found: &Found<'_>, document: &mut Document) {
 
 fn as_printed(found: &Found<'_>, side: &Side) -> Table {
     let columns = [Column::new("figure"), Column::new("value"), Column::new("±")];
-    let mut table = Table::new(&side.name, columns);
+    let mut table = Table::new(side.label(), columns);
     let nll = flat(&side.values.nll);
     match &found.reference {
         None => {

@@ -18,8 +18,11 @@ pub(super) fn add(found: &Found<'_>, document: &mut Document) {
     }
     let mut inside = Document::new("Where it is worst");
     for side in &found.candidates {
-        inside.table(windows(found, side));
-        inside.table(tokens(found, side));
+        // Of what is only bounded nothing is the worst.
+        if side.values.has_divergence() {
+            inside.table(windows(found, side));
+            inside.table(tokens(found, side));
+        }
     }
     document.fold("Worst windows and tokens", inside);
 }
@@ -36,7 +39,7 @@ fn windows(found: &Found<'_>, side: &Side) -> Table {
         Column::with_unit("KL divergence", Unit::Nats),
         Column::new("its text begins"),
     ];
-    let mut table = Table::new(format!("Worst windows of {}", side.name), columns);
+    let mut table = Table::new(format!("Worst windows of {}", side.label()), columns);
     for (chunk, value) in order.into_iter().take(SHOWN) {
         let text: String = scored(found, chunk).map(|scored| scored.pieces.concat()).unwrap_or_default();
         table.push([
@@ -62,7 +65,7 @@ fn tokens(found: &Found<'_>, side: &Side) -> Table {
         Column::new("after"),
         Column::new("came"),
     ];
-    let mut table = Table::new(format!("Worst tokens of {}", side.name), columns);
+    let mut table = Table::new(format!("Worst tokens of {}", side.label()), columns);
     for (chunk, place, value) in order.into_iter().take(SHOWN) {
         let Some(scored) = scored(found, chunk) else { continue };
         let position = scored.first as usize + place;
