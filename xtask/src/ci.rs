@@ -51,9 +51,11 @@ fn lints(environment: &BuildEnvironment) -> Result<()> {
 
 /// What is off by default and needs nothing but Rust.
 fn lints_of_features(environment: &BuildEnvironment) -> Result<()> {
-    let mut cargo = environment.cargo();
-    cargo.args(["clippy", "--release"]).args(test::WITH_FEATURES);
-    command::run(cargo.args(["--all-targets", "--", "-D", "warnings"]))
+    [test::WITH_FEATURES, test::WITH_HDF5].into_iter().try_for_each(|features| {
+        let mut cargo = environment.cargo();
+        cargo.args(["clippy", "--release"]).args(features);
+        command::run(cargo.args(["--all-targets", "--", "-D", "warnings"]))
+    })
 }
 
 fn house_rules(environment: &BuildEnvironment) -> Result<()> {

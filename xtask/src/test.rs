@@ -15,6 +15,10 @@ pub const WITH_FEATURES: &[&str] = &[
     "gguflab-data/hub,gguflab-data/hdf5,gguflab-report/png",
 ];
 
+/// The programs with HDF5. Few tests are of it, and only they are run anew: their names say so.
+pub const WITH_HDF5: &[&str] =
+    &["-p", "gguflab", "-p", "gguflab-worker", "--features", "gguflab/hdf5,gguflab-worker/hdf5"];
+
 /// `cargo xtask test [ARGS…]`: ARGS go to nextest if it is installed, else to `cargo test`. With ARGS, which choose
 /// among the tests, those of features that are off by default are left out.
 pub fn verb(arguments: &[String]) -> Result<()> {
@@ -30,10 +34,11 @@ pub fn verb(arguments: &[String]) -> Result<()> {
     let variables = variables(&environment)?;
     command::run_in_front(runner().arg("--workspace").args(arguments).envs(variables.clone()))?;
     if arguments.is_empty() {
-        command::run_in_front(runner().args(WITH_FEATURES).envs(variables))
-    } else {
-        Ok(())
+        command::run_in_front(runner().args(WITH_FEATURES).envs(variables.clone()))?;
+        command::run(environment.cargo().args(["build", "--release"]).args(WITH_HDF5))?;
+        command::run_in_front(runner().args(WITH_HDF5).arg("hdf5").envs(variables))?;
     }
+    Ok(())
 }
 
 /// Builds the two programs in the one profile that the project has, so that llama.cpp is compiled once.

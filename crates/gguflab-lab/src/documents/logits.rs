@@ -2,7 +2,11 @@
 
 use crate::evaluate::{EvaluateError, RecordRequest, Recorded, SideIdentity};
 use gguflab_data::logits::LogitStore;
+#[cfg(feature = "hdf5")]
+use gguflab_data::logits::hdf5::{ComparisonFile, Divergences};
 use gguflab_report::{Cell, Document};
+#[cfg(feature = "hdf5")]
+use gguflab_report::{Column, Table};
 use gguflab_types::Unit;
 use std::path::Path;
 
@@ -40,11 +44,15 @@ pub fn recorded(request: &RecordRequest, recorded: &Recorded) -> Document {
     document
 }
 
-/// The document of a store that is there.
+/// The document of a store that is there, or of a result file of llama-gguf-optimize.
 ///
 /// # Errors
 /// When it cannot be read or used.
 pub fn shown(path: &Path) -> Result<Document, EvaluateError> {
+    #[cfg(feature = "hdf5")]
+    if ComparisonFile::is_one(path) {
+        return Ok(comparison(path, &ComparisonFile::read(path)?));
+    }
     let store = LogitStore::open(path)?;
     let identity = SideIdentity::of_store(path, &store)?;
     let mut document = Document::new(format!("Logits in {}", identity.file));
@@ -68,4 +76,57 @@ pub fn shown(path: &Path) -> Result<Document, EvaluateError> {
         ("size", Cell::number(identity.bytes as f64, Unit::Bytes)),
     ]);
     Ok(document)
+}
+
+/// What is said of the divergences of a window, or of all.
+#[cfg(feature = "hdf5")]
+type Said = (&'static str, fn(&Divergences) -> f64);
+
+#[cfg(feature = "hdf5")]
+const SAID: [Said; 11] = [
+    ("mean", |said| said.average),
+    ("standard deviation", |said| said.std_dev),
+    ("smallest", |said| said.minimum),
+    ("1 %", |said| said.percentile_1),
+    ("5 %", |said| said.percentile_5),
+    ("10 %", |said| said.percentile_10),
+    ("median", |said| said.median),
+    ("90 %", |said| said.percentile_90),
+    ("95 %", |said| said.percentile_95),
+    ("99 %", |said| said.percentile_99),
+    ("largest", |said| said.maximum),
+];
+
+/// The document of a result file: as it stands there, nothing computed anew.
+#[cfg(feature = "hdf5")]
+fn comparison(path: &Path, file: &ComparisonFile) -> Document {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut document = Document::new(format!("Divergences in {name}"));
+    document.information("Positions are taken for independent ones in such a file, which they are not.");
+    match &file.totals {
+        Some(totals) => document.facts([
+            ("positions", Cell::count(totals.values)),
+            ("sum", Cell::number(totals.sum, Unit::Nats)),
+            ("sum of squares", Cell::number(totals.sum_of_squares, Unit::None)),
+            ("smallest", Cell::number(totals.minimum, Unit::Nats)),
+            ("largest", Cell::number(totals.maximum, Unit::Nats)),
+        ]),
+        None => document
+            .paragraph("The comparison did not come to its end: there is nothing of all windows together."),
+    };
+    let columns = [Column::new("window")].into_iter();
+    let columns = columns.chain(SAID.map(|(name, _)| Column::with_unit(name, Unit::Nats)));
+    let mut table = Table::new("KL divergence by window", columns);
+    let mut push = |first: Cell, said: &Divergences| {
+        let cells = SAID.map(|(_, of)| Cell::number(of(said), Unit::Nats));
+        table.push([first].into_iter().chain(cells));
+    };
+    if let Some(overall) = file.totals.as_ref().and_then(|totals| totals.overall.as_ref()) {
+        push(Cell::text("all"), overall);
+    }
+    for chunk in &file.chunks {
+        push(Cell::count(u64::from(chunk.chunk)), &chunk.divergences);
+    }
+    document.table(table);
+    document
 }

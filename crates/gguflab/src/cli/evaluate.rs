@@ -91,14 +91,14 @@ pub(crate) struct Logits {
 pub(crate) enum LogitsVerb {
     /// Record what a model says of a text; evaluate --reference FILE compares with it later
     Record(Box<Record>),
-    /// Show what a store of logits holds
+    /// Show what a store of logits, or a file that evaluate --comparison wrote, holds
     Show(ShowLogits),
 }
 
 /// Arguments of `logits show`.
 #[derive(Debug, Args)]
 pub(crate) struct ShowLogits {
-    /// The store
+    /// The store, or a result file of llama-gguf-optimize (feature hdf5)
     pub(crate) file: PathBuf,
 }
 

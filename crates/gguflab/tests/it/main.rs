@@ -28,6 +28,8 @@ mod tune;
 mod evaluate;
 #[cfg(unix)]
 mod faults;
+#[cfg(all(unix, feature = "hdf5"))]
+mod hdf5;
 #[cfg(unix)]
 mod killed;
 #[cfg(unix)]

@@ -81,6 +81,18 @@ impl ComparisonFile {
         read(path).map_err(|reason| unusable(path, reason))
     }
 
+    /// Whether an HDF5 file is a result file, whole or not.
+    #[must_use]
+    pub fn is_one(path: &Path) -> bool {
+        let has_parts = |file: File| {
+            let root = file.root();
+            let is_chunk = |name: &String| name.starts_with("chunk_");
+            root.groups().is_ok_and(|names| names.iter().any(is_chunk))
+                || root.attrs().is_ok_and(|attributes| attributes.contains_key("overall_sum"))
+        };
+        File::open_streaming(path).is_ok_and(has_parts)
+    }
+
     /// Writes a result file, beside its place first.
     ///
     /// # Errors
