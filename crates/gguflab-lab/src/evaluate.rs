@@ -170,6 +170,8 @@ pub enum Told<'a> {
     Progress(Progress),
     /// A line of the engine's log.
     Line(Level, &'a str),
+    /// Another process measures on this machine, which is waited for.
+    Waiting,
 }
 
 /// How far an evaluation is.
@@ -371,7 +373,7 @@ impl Run {
         watch: &mut dyn FnMut(Told<'_>),
     ) -> Result<WindowScores, Ending> {
         // Whoever measures on this machine is not disturbed by it.
-        let Some(_turn) = turn::take(self.turns.as_deref(), stop, &mut || {}) else {
+        let Some(_turn) = turn::take(self.turns.as_deref(), stop, &mut || watch(Told::Waiting)) else {
             return Err(Ending::new(Outcome::Cancelled, "stopped by the user"));
         };
         self.engine.score(&self.job, chunk, candidates, stop, &mut |event| log(&event, watch))

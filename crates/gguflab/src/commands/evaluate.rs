@@ -78,6 +78,10 @@ pub(super) fn tell(event: Told<'_>, told: &mut usize, printer: &Printer) {
     const PARTS: usize = 10;
     let progress = match event {
         Told::Progress(progress) => progress,
+        Told::Waiting => {
+            printer.say("another gguflab measures on this machine: waiting for it");
+            return;
+        }
         Told::Line(level, text) => {
             if printer.verbosity() > 1 || level >= Level::Error {
                 printer.say(&format!("  engine: {text}"));
