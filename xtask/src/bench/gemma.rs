@@ -150,9 +150,9 @@ impl Files {
 /// The number after these words.
 fn after(text: &str, words: &str) -> Result<f64> {
     let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<&str>>().join(" "));
-    let number =
-        lines.filter_map(|line| line.split_once(words)?.1.split_whitespace().next()?.parse().ok()).last();
-    number.with_context(|| format!("no `{words}` in what llama-perplexity says: {text}"))
+    let mut numbers =
+        lines.filter_map(|line| line.split_once(words)?.1.split_whitespace().next()?.parse().ok());
+    numbers.next_back().with_context(|| format!("no `{words}` in what llama-perplexity says: {text}"))
 }
 
 /// A number in a table of a document.
@@ -161,8 +161,8 @@ fn cell(document: &Value, caption: &str, column: &str, row: usize) -> Result<f64
     let is_it = |block: &&Value| block["caption"].as_str().is_some_and(|text| text.starts_with(caption));
     let table = blocks.filter(|block| block["rows"].is_array()).find(is_it);
     let table = table.with_context(|| format!("no table `{caption}`"))?;
-    let columns = table["columns"].as_array().into_iter().flatten();
-    let place = columns.into_iter().position(|one| one["name"] == column);
+    let mut columns = table["columns"].as_array().into_iter().flatten();
+    let place = columns.position(|one| one["name"] == column);
     let place = place.with_context(|| format!("no column `{column}`"))?;
     table["rows"][row][place]["value"].as_f64().with_context(|| format!("no number in `{column}`"))
 }

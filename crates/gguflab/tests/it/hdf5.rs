@@ -29,7 +29,7 @@ fn an_engine_is_compared_with_logits_in_hdf5() {
         let found = document(&ended);
         let table = found.tables().find(|table| table.caption.starts_with("Distance")).unwrap();
         let marks = table.columns.iter().any(|column| column.name == "made of");
-        assert_eq!(marks.then(|| "16 bits"), made_of);
+        assert_eq!(marks.then_some("16 bits"), made_of);
     }
 }
 
