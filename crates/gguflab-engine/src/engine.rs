@@ -243,6 +243,8 @@ pub struct EngineRow {
     pub help: &'static str,
     /// Whether it is a server, which has knobs of its own.
     pub serves: bool,
+    /// Whether it scores texts ([`Engine::open_evaluation`]).
+    pub scores: bool,
     /// Starts it.
     pub open: fn(&EngineSpecification) -> Result<Box<dyn Engine>, EngineError>,
 }
@@ -254,6 +256,7 @@ pub const ENGINES: &[EngineRow] = &[
         target: "",
         help: "llama.cpp as it is built into gguflab-worker (default)",
         serves: false,
+        scores: true,
         open: engines::embedded::open,
     },
     EngineRow {
@@ -261,6 +264,7 @@ pub const ENGINES: &[EngineRow] = &[
         target: "PATH",
         help: "another build of gguflab-worker",
         serves: false,
+        scores: true,
         open: engines::embedded::open,
     },
     EngineRow {
@@ -268,6 +272,7 @@ pub const ENGINES: &[EngineRow] = &[
         target: "PATH",
         help: "your own llama-bench",
         serves: false,
+        scores: false,
         open: engines::llama_bench::open,
     },
     EngineRow {
@@ -275,6 +280,7 @@ pub const ENGINES: &[EngineRow] = &[
         target: "PATH",
         help: "your own llama-server, measured over HTTP as its clients see it",
         serves: true,
+        scores: false,
         open: engines::llama_server::open,
     },
     EngineRow {
@@ -282,6 +288,7 @@ pub const ENGINES: &[EngineRow] = &[
         target: "COMMAND",
         help: "any program that takes trials as JSON lines (docs/guides/command-engine.md)",
         serves: false,
+        scores: false,
         open: engines::command::open,
     },
     EngineRow {
@@ -289,6 +296,7 @@ pub const ENGINES: &[EngineRow] = &[
         target: "PRESET",
         help: "a seeded model of a machine: no model file, no GPU, no waiting",
         serves: false,
+        scores: false,
         open: engines::simulated::open,
     },
 ];
@@ -368,6 +376,12 @@ pub fn open(specification: &EngineSpecification) -> Result<Box<dyn Engine>, Engi
 #[must_use]
 pub fn serves(kind: &str) -> bool {
     ENGINES.iter().any(|row| row.name == kind && row.serves)
+}
+
+/// Whether engines of this kind (as their identity tells it) score texts.
+#[must_use]
+pub fn scores(kind: &str) -> bool {
+    ENGINES.iter().any(|row| row.name == kind && row.scores)
 }
 
 fn row(name: &str) -> Result<&'static EngineRow, EngineError> {

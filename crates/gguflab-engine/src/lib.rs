@@ -13,4 +13,6 @@ pub mod machine;
 pub mod subject;
 pub mod telemetry;
 
-pub use engine::{Control, ENGINES, Engine, EngineError, EngineSpecification, Estimator, Stop, open, serves};
+pub use engine::{
+    Control, ENGINES, Engine, EngineError, EngineSpecification, Estimator, Stop, open, scores, serves,
+};

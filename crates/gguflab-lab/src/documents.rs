@@ -13,6 +13,7 @@ pub mod latency;
 pub mod load;
 pub mod logits;
 mod objectives;
+mod quality;
 pub mod results;
 pub mod rules;
 pub mod study;

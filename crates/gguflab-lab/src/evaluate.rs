@@ -17,7 +17,7 @@ mod values;
 #[cfg(feature = "hdf5")]
 pub use comparison::comparison;
 pub use order::{Active, Judged, Rule};
-pub(crate) use order::{rules, sequence};
+pub(crate) use order::{rules, sequence, shuffled};
 pub use record::{RecordRequest, Recorded, record};
 pub use side::{Side, SideIdentity};
 pub use values::{Values, slices};
@@ -225,6 +225,25 @@ pub enum EvaluateError {
         /// Tokens of the shortest window.
         needed: u32,
     },
+    /// A text has too few windows for an interval.
+    #[error(
+        "the text makes {windows} windows, and nothing is known of fewer than {needed}: take a longer text, or a smaller \
+         --context"
+    )]
+    Few {
+        /// Windows that there are.
+        windows: usize,
+        /// Windows that are needed.
+        needed: usize,
+    },
+    /// The engine scores no texts.
+    #[error("engine {kind} shows no logits, by which quality is judged: take --engine {known}")]
+    NoLogits {
+        /// The engine.
+        kind: String,
+        /// Those that do.
+        known: String,
+    },
     /// No window is left to look at.
     #[error("--chunks {}..{}: there are windows {}..{}", asked.start, asked.end, there.start, there.end)]
     NoChunks {
@@ -389,7 +408,7 @@ fn log(event: &Event, watch: &mut dyn FnMut(Told<'_>)) -> Control {
 }
 
 /// A refusal is about what the user named; anything else is about the engine.
-fn refused(ending: Ending) -> EvaluateError {
+pub(crate) fn refused(ending: Ending) -> EvaluateError {
     match ending.outcome {
         Outcome::Rejected => EvaluateError::Refused(ending.cause),
         _ => EvaluateError::Ended(ending),
@@ -437,7 +456,7 @@ fn called(engine: &EngineIdentity) -> String {
     }
 }
 
-fn text_identity(text: &Text) -> Result<TextIdentity, EvaluateError> {
+pub(crate) fn text_identity(text: &Text) -> Result<TextIdentity, EvaluateError> {
     let failed = |source| file("read", &text.path, source);
     Ok(TextIdentity {
         label: text.label.clone(),
@@ -450,7 +469,11 @@ fn file(what: &'static str, path: &Path, source: io::Error) -> EvaluateError {
     EvaluateError::File { what, path: path.to_path_buf(), source }
 }
 
-fn check_texts(texts: &[Text], opened: &Opened, windowing: &Windowing) -> Result<(), EvaluateError> {
+pub(crate) fn check_texts(
+    texts: &[Text],
+    opened: &Opened,
+    windowing: &Windowing,
+) -> Result<(), EvaluateError> {
     match texts.iter().zip(&opened.texts).find(|(_, size)| size.windows == 0) {
         Some((text, size)) => Err(EvaluateError::Short {
             path: text.path.clone(),
@@ -461,7 +484,7 @@ fn check_texts(texts: &[Text], opened: &Opened, windowing: &Windowing) -> Result
     }
 }
 
-fn chunks(opened: &Opened, asked: Option<Range<u32>>) -> Result<Vec<u32>, EvaluateError> {
+pub(crate) fn chunks(opened: &Opened, asked: Option<Range<u32>>) -> Result<Vec<u32>, EvaluateError> {
     let all: u32 = opened.texts.iter().map(|text| text.windows).sum();
     let [first, end] = opened.stored.unwrap_or([0, all]);
     let asked = asked.unwrap_or(first..end);

@@ -32,6 +32,7 @@ pub mod outputs;
 pub mod pasted;
 pub mod perf_methodology;
 pub mod profile;
+pub mod quality;
 pub mod quantity;
 pub mod requirement;
 pub mod results;

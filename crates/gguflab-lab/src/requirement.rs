@@ -1,20 +1,74 @@
-//! What a configuration has to keep to: bounds on any figure that is measured.
+//! What a configuration has to keep to: bounds on any figure that is measured, and on how much of what the model says
+//! changes.
 
 use crate::objective::{self, Objective};
+use crate::quality::{self, QUALITIES, Quality, Said};
 use gguflab_search::Violation;
-use gguflab_types::{DeclaredMetric, METRICS, Repetition, Unit, Workload};
+use gguflab_stats::Interval;
+use gguflab_types::{DeclaredMetric, Direction, METRICS, Repetition, Unit, Workload};
 
-/// A bound on a figure, such as `memory<12GiB`.
+/// A bound on a figure, such as `memory<12GiB` or `divergence<0.05`.
 #[derive(Debug, Clone)]
 pub struct Requirement {
     /// As it was written.
     pub text: String,
-    /// The figure: an objective, or a metric as one.
-    pub figure: &'static Objective,
+    /// The figure.
+    pub figure: Figure,
     /// Whether it may be at most the bound; otherwise it has to be at least that.
     at_most: bool,
     /// In the figure's base unit, above 0.
     bound: f64,
+}
+
+/// What is bounded.
+#[derive(Debug, Clone, Copy)]
+pub enum Figure {
+    /// An objective, or a metric as one.
+    Measured(&'static Objective),
+    /// What changes of what the model says.
+    Quality(&'static Quality),
+}
+
+impl Figure {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Figure::Measured(objective) => objective.name,
+            Figure::Quality(quality) => quality.name,
+        }
+    }
+
+    /// Its unit.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        match self {
+            Figure::Measured(objective) => objective.unit,
+            Figure::Quality(quality) => quality.unit,
+        }
+    }
+}
+
+/// What is known of a visit.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    /// What was measured.
+    pub repetitions: &'a [Repetition],
+    /// What was run.
+    pub workload: &'a Workload,
+    /// What is known of its quality, where that is looked at.
+    pub said: Option<&'a Said>,
+}
+
+/// Where a figure of quality stands beside its bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The whole interval keeps to it.
+    Held,
+    /// The whole interval misses it, or there are positions without a number.
+    Missed,
+    /// The interval lies on both sides, or there is none yet.
+    Open,
 }
 
 /// What is wrong with a requirement.
@@ -34,6 +88,14 @@ pub enum RequirementError {
         name: String,
         /// What there is.
         known: String,
+    },
+    /// It asks for what cannot be, or for the worse.
+    #[error("requirement `{text}`: {problem}")]
+    Senseless {
+        /// As it was written.
+        text: String,
+        /// What is wrong and what to write.
+        problem: String,
     },
     /// The bound is no number above 0.
     #[error("requirement `{text}`: `{bound}` is no number above 0 with one of these units: {units}")]
@@ -76,7 +138,8 @@ fn units(unit: Unit) -> &'static [(&'static str, f64)] {
 }
 
 impl Requirement {
-    /// Reads `FIGURE OPERATOR BOUND`; the figure is an objective, or a metric of the table or of the engine.
+    /// Reads `FIGURE OPERATOR BOUND`; the figure is an objective, a metric of the table or of the engine, or
+    /// a figure of quality.
     ///
     /// # Errors
     /// [`RequirementError`] names the text and says what is allowed.
@@ -84,51 +147,162 @@ impl Requirement {
         let operator = text.find(['<', '>']).ok_or_else(|| RequirementError::Operator(text.to_string()))?;
         let (name, rest) = (text[..operator].trim(), &text[operator + 1..]);
         let bound = rest.strip_prefix('=').unwrap_or(rest).trim();
-        let figure = objective::figure(name, declared).ok_or_else(|| RequirementError::Figure {
+        let measured = objective::figure(name, declared).map(Figure::Measured);
+        let found = measured.or_else(|| quality::find(name).map(Figure::Quality));
+        let figure = found.ok_or_else(|| RequirementError::Figure {
             text: text.to_string(),
             name: name.to_string(),
             known: known(declared).join(", "),
         })?;
-        let parsed = parse_bound(bound, figure.unit).ok_or_else(|| RequirementError::Bound {
+        let parsed = parse_bound(bound, figure.unit()).ok_or_else(|| RequirementError::Bound {
             text: text.to_string(),
             bound: bound.to_string(),
-            units: unit_names(figure.unit),
+            units: unit_names(figure.unit()),
         })?;
         let at_most = text[operator..].starts_with('<');
+        if let Figure::Quality(quality) = figure {
+            check_quality(quality, at_most, parsed)
+                .map_err(|problem| RequirementError::Senseless { text: text.to_string(), problem })?;
+        }
         Ok(Requirement { text: text.to_string(), figure, at_most, bound: parsed })
     }
 
-    /// By how much a visit misses it, in the figure's unit (0 and below: it does not); `None` where the figure was not
-    /// measured.
+    /// Whether it is about what the model says, for which a text has to be scored.
     #[must_use]
-    pub fn miss(&self, repetitions: &[Repetition], workload: &Workload) -> Option<f64> {
-        let value = self.figure.value(repetitions, workload)?;
-        Some(if self.at_most { value - self.bound } else { self.bound - value })
+    pub fn quality(&self) -> Option<&'static Quality> {
+        match self.figure {
+            Figure::Measured(_) => None,
+            Figure::Quality(quality) => Some(quality),
+        }
     }
 
-    fn in_words(&self, miss: Option<f64>) -> String {
-        let Some(miss) = miss else {
-            return format!("requires {}, and {} was not measured", self.text, self.figure.name);
+    /// By how much a visit misses it, in the figure's unit (0 and below: it does not); `None` where the figure was not
+    /// measured. Of quality the end of the interval counts that lies on the side of the bound, and where the bound is
+    /// surely missed the value itself: the interval may be wide when that is known.
+    #[must_use]
+    pub fn miss(&self, shown: Shown<'_>) -> Option<f64> {
+        match self.figure {
+            Figure::Measured(objective) => {
+                objective.value(shown.repetitions, shown.workload).map(|value| self.beyond(value))
+            }
+            Figure::Quality(quality) => self.miss_of_quality(quality, shown.said?),
+        }
+    }
+
+    fn beyond(&self, value: f64) -> f64 {
+        if self.at_most { value - self.bound } else { self.bound - value }
+    }
+
+    fn miss_of_quality(&self, quality: &Quality, said: &Said) -> Option<f64> {
+        let estimate = said.estimate(quality).filter(|_| said.broken().0 == 0)?;
+        let Interval { low, high, .. } = estimate.interval?;
+        Some(match self.standing(quality, said) {
+            Standing::Missed => self.beyond(estimate.value),
+            Standing::Held | Standing::Open => self.beyond(if self.at_most { high } else { low }),
+        })
+    }
+
+    /// Where a figure of quality stands beside the bound.
+    pub(crate) fn standing(&self, quality: &Quality, said: &Said) -> Standing {
+        let interval = said.estimate(quality).and_then(|estimate| estimate.interval);
+        match interval {
+            _ if said.broken().0 > 0 => Standing::Missed,
+            Some(interval) if self.at_most && interval.high <= self.bound => Standing::Held,
+            Some(interval) if self.at_most && interval.low > self.bound => Standing::Missed,
+            Some(interval) if !self.at_most && interval.low >= self.bound => Standing::Held,
+            Some(interval) if !self.at_most && interval.high < self.bound => Standing::Missed,
+            _ => Standing::Open,
+        }
+    }
+
+    /// What was found of quality beside the bound, in words; `None` for anything else.
+    pub(crate) fn found(&self, said: &Said) -> Option<String> {
+        let quality = self.quality()?;
+        let stands = match self.standing(quality, said) {
+            Standing::Held => "holds",
+            Standing::Missed => "is missed",
+            Standing::Open => "is open",
+        };
+        Some(format!("{} {stands}: {}", self.text, self.quality_in_words(quality, said)))
+    }
+
+    /// The bound, in the figure's base unit.
+    #[must_use]
+    pub fn bound(&self) -> f64 {
+        self.bound
+    }
+
+    /// Whether the text was left while this was open, because something else was decided.
+    fn was_left_open(&self, shown: Shown<'_>) -> bool {
+        self.quality().zip(shown.said).is_some_and(|(quality, said)| {
+            self.standing(quality, said) == Standing::Open && !said.is_exhausted()
+        })
+    }
+
+    fn in_words(&self, shown: Shown<'_>) -> String {
+        let requires = format!("requires {}", self.text);
+        let (name, unit) = (self.figure.name(), self.figure.unit());
+        if let (Some(quality), Some(said)) = (self.quality(), shown.said) {
+            return format!("{requires}, and {}", self.quality_in_words(quality, said));
+        }
+        let Some(miss) = self.miss(shown) else {
+            return format!("{requires}, and {name} was not measured");
         };
         let value = if self.at_most { self.bound + miss } else { self.bound - miss };
-        format!("requires {}, and has {}", self.text, gguflab_report::format::number(value, self.figure.unit))
+        format!("{requires}, and has {}", gguflab_report::format::number(value, unit))
     }
+
+    fn quality_in_words(&self, quality: &Quality, said: &Said) -> String {
+        let (broken, all) = said.broken();
+        let Some(estimate) = said.estimate(quality) else {
+            return format!("{} was not measured", quality.name);
+        };
+        let value = quality.in_words(&estimate);
+        let windows = said.windows();
+        match self.standing(quality, said) {
+            _ if broken > 0 => format!("{broken} of {all} scored positions have no number"),
+            Standing::Open if said.is_exhausted() => {
+                format!("all {windows} windows of the text leave it open: {value}; take a longer text")
+            }
+            _ if said.is_itself() => format!("has {value}"),
+            _ => format!("has {value} in {windows} windows"),
+        }
+    }
+}
+
+/// Whether it is known of all that is required of quality, or one of it is surely missed.
+pub(crate) fn is_decided(requirements: &[Requirement], said: &Said) -> bool {
+    let standings = requirements.iter().filter_map(|one| Some(one.standing(one.quality()?, said)));
+    let standings: Vec<Standing> = standings.collect();
+    standings.contains(&Standing::Missed) || !standings.contains(&Standing::Open)
 }
 
 /// How a measured visit misses what is required, if it does.
 #[must_use]
-pub fn violation(
-    requirements: &[Requirement],
-    repetitions: &[Repetition],
-    workload: &Workload,
-) -> Option<Violation> {
-    let misses = requirements.iter().map(|one| (one, one.miss(repetitions, workload)));
-    let missed: Vec<(&Requirement, Option<f64>)> =
-        misses.filter(|(_, miss)| miss.is_none_or(|miss| miss > 0.0)).collect();
-    let words: Vec<String> = missed.iter().map(|(one, miss)| one.in_words(*miss)).collect();
+pub fn violation(requirements: &[Requirement], shown: Shown<'_>) -> Option<Violation> {
+    let missed = requirements.iter().map(|one| (one, one.miss(shown)));
+    let mut missed: Vec<(&Requirement, Option<f64>)> =
+        missed.filter(|(_, miss)| miss.is_none_or(|miss| miss > 0.0)).collect();
+    if !missed.iter().all(|(one, _)| one.was_left_open(shown)) {
+        missed.retain(|(one, _)| !one.was_left_open(shown));
+    }
+    let words: Vec<String> = missed.iter().map(|(one, _)| one.in_words(shown)).collect();
     let shares: Option<Vec<f64>> = missed.iter().map(|(one, miss)| Some((*miss)? / one.bound)).collect();
     let excess = shares.map(|shares| shares.into_iter().fold(0.0, f64::max));
     (!missed.is_empty()).then(|| Violation { words: words.join("; "), excess })
+}
+
+/// What is wrong with a bound on quality, if something is.
+fn check_quality(quality: &Quality, at_most: bool, bound: f64) -> Result<(), String> {
+    let name = quality.name;
+    if at_most != (quality.direction == Direction::Lower) {
+        let (more, sign) = if at_most { ("more", '>') } else { ("less", '<') };
+        return Err(format!("{more} {name} is better: write {name}{sign}BOUND"));
+    }
+    match quality.can_pass(bound) {
+        true => Ok(()),
+        false => Err(format!("{name} is a share, and no share is above that: write {name}>97%, for example")),
+    }
 }
 
 pub(crate) fn parse_bound(text: &str, unit: Unit) -> Option<f64> {
@@ -147,7 +321,8 @@ fn known(declared: &[DeclaredMetric]) -> Vec<&str> {
     let objectives = objective::OBJECTIVES.iter().map(|objective| objective.name);
     let mut names: Vec<&str> = objectives.collect();
     let metrics = METRICS.iter().map(|metric| metric.name);
-    for name in metrics.chain(declared.iter().map(|metric| metric.name.as_str())) {
+    let qualities = QUALITIES.iter().map(|quality| quality.name);
+    for name in metrics.chain(qualities).chain(declared.iter().map(|metric| metric.name.as_str())) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -175,6 +350,7 @@ mod tests {
             repetition(Some(0), &[("first-token", 0.25), ("decode", 20.0), ("energy", 7.0)]),
             repetition(None, &[("peak-memory", 3e9), ("device-memory", 1e9), ("load", 2.0)]),
         ];
+        let shown = Shown { repetitions: &seen, workload: &workload, said: None };
         let declared = [DeclaredMetric {
             name: "energy".into(),
             unit: Unit::None,
@@ -194,13 +370,13 @@ mod tests {
             ("energy<5", 2.0),
         ] {
             let requirement = Requirement::parse(text, &declared).unwrap();
-            let found = requirement.miss(&seen, &workload).unwrap();
+            let found = requirement.miss(shown).unwrap();
             assert!((found - miss).abs() < 1e-6, "{text}: {found}");
-            let violation = violation(&[requirement], &seen, &workload);
+            let violation = violation(&[requirement], shown);
             assert_eq!(violation.is_some(), miss > 0.0, "{text}: {violation:?}");
         }
         let both = ["memory<2GB", "decode>30"].map(|text| Requirement::parse(text, &[]).unwrap());
-        let violation = violation(&both, &seen, &workload).unwrap();
+        let violation = violation(&both, shown).unwrap();
         assert_eq!(violation.excess, Some(1.0));
         assert_eq!(
             violation.words,
@@ -212,7 +388,9 @@ mod tests {
     fn what_was_not_measured_is_missed() {
         let workload = Workload::single("one", Request::new(100, 50));
         let memory = Requirement::parse("memory<12GiB", &[]).unwrap();
-        let missed = violation(&[memory], &[repetition(Some(0), &[("decode", 20.0)])], &workload).unwrap();
+        let seen = [repetition(Some(0), &[("decode", 20.0)])];
+        let shown = Shown { repetitions: &seen, workload: &workload, said: None };
+        let missed = violation(&[memory], shown).unwrap();
         assert_eq!((missed.excess, missed.words.contains("was not measured")), (None, true));
     }
 
@@ -228,6 +406,12 @@ mod tests {
             ("first-token<", "us, µs, ms, min, h, s"),
             ("decode>nan", "`nan`"),
             ("<3", "nothing called ``"),
+            ("divergence<0", "`0` is no number above 0 with one of these units: nat"),
+            ("divergence>0.05", "less divergence is better: write divergence<BOUND"),
+            ("same-top<97%", "more same-top is better: write same-top>BOUND"),
+            ("same-top>97", "no share is above that: write same-top>97%"),
+            ("perplexity-ratio<1%", "units: none"),
+            ("nll<3", "divergence, perplexity-ratio, same-top"),
         ] {
             let error = Requirement::parse(text, &[]).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains(&format!("`{text}`")), "{error}");

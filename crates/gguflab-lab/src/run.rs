@@ -16,6 +16,8 @@ pub trait Recorder {
     fn phase(&mut self, _phase: Phase) {}
     /// The engine lives and works.
     fn alive(&mut self) {}
+    /// So many windows of a text are scored, of so many.
+    fn scored(&mut self, _done: usize, _all: usize) {}
     /// Why the trial should end early, if it should (the record cannot be kept any more, or it is not worth its time);
     /// asked at every event. `elapsed` is its wall seconds so far (of its virtual clock, where the engine has one).
     fn objection(&mut self, _elapsed: f64) -> Option<Ending> {

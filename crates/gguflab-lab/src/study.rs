@@ -1,10 +1,12 @@
 //! A stored search: what it depends on, and how it is found again.
 
+mod judged;
 mod seen;
 
 use crate::adopt::{self, Fitted};
 use crate::laboratory::Laboratory;
 use crate::objective::{self, Objective};
+use crate::quality::{QualityRequest, QualitySettings};
 use crate::requirement::Requirement;
 use gguflab_search::space::{Dimension, SpaceRequest};
 use gguflab_search::{Budget, Choice, PrunerRow, SearchError, Space, TunePlan};
@@ -72,6 +74,9 @@ pub struct StudySettings {
     /// What a configuration has to keep to, as it was written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requirements: Vec<String>,
+    /// By what text quality is judged, where it is required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<QualitySettings>,
     /// The metrics that the engine declares.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<DeclaredMetric>,
@@ -99,6 +104,8 @@ pub struct TuneRequest {
     pub tie_break: Option<&'static Objective>,
     /// What a configuration has to keep to.
     pub requirements: Vec<Requirement>,
+    /// By what text quality is judged; there if and only if a requirement is about it.
+    pub quality: Option<QualityRequest>,
     /// Name of the sampler, or `auto`.
     pub sampler: String,
     /// What it may cost.
@@ -414,6 +421,7 @@ fn settings(laboratory: &Laboratory, request: &TuneRequest) -> StudySettings {
         objectives: several,
         tie_break: request.tie_break.map(|objective| objective.name.to_string()),
         requirements: request.requirements.iter().map(|one| one.text.clone()).collect(),
+        quality: request.quality.as_ref().map(|quality| quality.settings.clone()),
         metrics: laboratory.metrics.clone(),
     }
 }

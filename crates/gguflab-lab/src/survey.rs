@@ -2,6 +2,7 @@
 //! comes from a study or from a file.
 
 use crate::objective::{OBJECTIVES, Objective};
+use crate::quality::Qualities;
 use crate::study::OpenStudy;
 use gguflab_search::space::{Dimension, Space};
 use gguflab_stats::blocks::Residual;
@@ -97,10 +98,11 @@ impl Survey {
         let knobs: Vec<Turned> =
             space.dimensions().iter().map(|dimension| turned(space, dimension)).collect();
         let others = others(study);
+        let qualities = study.qualities(trials);
         Survey {
             measure: measure(study.objective),
             also: others.iter().map(|objective| measure(objective)).collect(),
-            runs: trials.iter().map(|trial| run(study, trial, &knobs, &others)).collect(),
+            runs: trials.iter().map(|trial| run(study, trial, &qualities, &knobs, &others)).collect(),
             knobs,
             baseline: Some(space.baseline().clone()),
         }
@@ -238,13 +240,19 @@ fn others(study: &OpenStudy) -> Vec<&'static Objective> {
     OBJECTIVES.iter().filter(other).collect()
 }
 
-fn run(study: &OpenStudy, trial: &Trial, knobs: &[Turned], others: &[&Objective]) -> Run {
+fn run(
+    study: &OpenStudy,
+    trial: &Trial,
+    qualities: &Qualities,
+    knobs: &[Turned],
+    others: &[&Objective],
+) -> Run {
     let ending = trial.ending.as_ref();
     let measured = ending.is_some_and(|ending| ending.outcome == Outcome::Measured);
     let also = |objective: &&Objective| {
         objective.value(&trial.repetitions, &study.settings.workload).filter(|_| measured)
     };
-    let violation = study.violation(trial);
+    let violation = study.violation(trial, qualities);
     let cause = || ending.map(|ending| ending.cause.clone()).unwrap_or_default();
     let level = |knob: &Turned| level(&study.plan.space, &trial.configuration, knob);
     Run {

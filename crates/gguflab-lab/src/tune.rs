@@ -2,6 +2,7 @@
 
 use crate::anomaly;
 use crate::laboratory::Laboratory;
+use crate::quality::{Said, Scoring};
 use crate::requirement::violation;
 use crate::run::{Recorder, is_complete, run, without_samples};
 use crate::study::{OpenStudy, StudyError, TuneRequest, open_study};
@@ -32,6 +33,10 @@ pub trait TuneWatcher {
     fn phase(&mut self, _phase: Phase) {}
     /// The engine said something.
     fn line(&mut self, _level: Level, _text: &str) {}
+    /// So many windows of the text that quality is judged by are scored, of so many.
+    fn scored(&mut self, _done: usize, _all: usize) {}
+    /// What came of it, in words.
+    fn judged(&mut self, _words: &str) {}
     /// It ended.
     fn finished(&mut self, _number: u32, _ending: &Ending, _found: &Found, _seconds: f64) {}
 }
@@ -50,17 +55,18 @@ pub struct Found {
 }
 
 impl Found {
-    fn of(study: &OpenStudy, ending: &Ending, repetitions: &[Repetition]) -> Found {
+    fn of(study: &OpenStudy, ending: &Ending, repetitions: &[Repetition], said: &Said) -> Found {
         if ending.outcome != Outcome::Measured {
             return Found::default();
         }
         let workload = &study.settings.workload;
-        let misses = study.requirements.iter().map(|one| one.miss(repetitions, workload));
+        let shown = study.shown(repetitions, Some(said));
+        let misses = study.requirements.iter().map(|one| one.miss(shown));
         Found {
             value: study.objective.value(repetitions, workload),
             values: study.values_of(repetitions),
             misses: misses.collect::<Option<Vec<f64>>>().filter(|misses| !misses.is_empty()),
-            violation: violation(&study.requirements, repetitions, workload),
+            violation: violation(&study.requirements, shown),
         }
     }
 }
@@ -93,6 +99,9 @@ pub fn tune(
     watcher.opened(&study);
     for warning in laboratory.warnings.iter().chain(&laboratory.memory_warning()).chain(&warnings) {
         watcher.warning(warning);
+    }
+    if study.settings.quality.is_some() && !study.may_lose() {
+        watcher.warning("no knob that is searched changes what the model says: what is required of it holds");
     }
     let mut conclusion = None;
     while !stop.is_set() {
@@ -238,6 +247,7 @@ fn one_trial(
     watcher: &mut dyn TuneWatcher,
 ) -> Result<(), StudyError> {
     let job = laboratory.job(&new.configuration, &study.settings.protocol, request.deadlines);
+    let mut said = study.known(&new.configuration, store.trials(study.study.id)?);
     let mut keeper = Keeper {
         store,
         handle,
@@ -248,21 +258,45 @@ fn one_trial(
         beaten: Instant::now(),
         problem: None,
     };
-    let (mut ending, seconds) = run(laboratory, &job, stop, &mut keeper);
+    let (mut ending, mut seconds) = run(laboratory, &job, stop, &mut keeper);
+    if ending.outcome == Outcome::Measured && !is_complete(&keeper.repetitions, job.workload.requests.len()) {
+        ending = without_samples();
+    }
+    if let (Outcome::Measured, Some(quality)) = (ending.outcome, &request.quality) {
+        let scoring = Scoring { study, request: quality, deadlines: request.deadlines, stop };
+        let began = Instant::now();
+        ending =
+            score(&scoring, laboratory, &new.configuration, &mut said, &mut keeper).err().unwrap_or(ending);
+        seconds += began.elapsed().as_secs_f64();
+    }
     let Keeper { repetitions, log, problem, .. } = keeper;
     if let Some(problem) = problem {
         return Err(problem.into());
     }
-    if ending.outcome == Outcome::Measured && !is_complete(&repetitions, job.workload.requests.len()) {
-        ending = without_samples();
-    }
     store.append_log(handle, &log)?;
-    let found = Found::of(study, &ending, &repetitions);
+    let found = Found::of(study, &ending, &repetitions, &said);
     if let Some(misses) = &found.misses {
         store.set_constraints(handle, misses)?;
     }
     store.finish_trial(handle, &ending, found.values.as_deref(), seconds)?;
     watcher.finished(handle.number(), &ending, &found, seconds);
+    Ok(())
+}
+
+/// Scores what is not known yet of what the settings of a trial change, and says what came of it.
+fn score(
+    scoring: &Scoring<'_>,
+    laboratory: &mut Laboratory,
+    configuration: &Configuration,
+    said: &mut Said,
+    keeper: &mut Keeper<'_>,
+) -> Result<(), Ending> {
+    let before = said.windows();
+    scoring.score(laboratory, configuration, said, keeper)?;
+    if said.windows() > before {
+        let found = scoring.study.requirements.iter().filter_map(|one| one.found(said));
+        found.for_each(|words| keeper.watcher.judged(&words));
+    }
     Ok(())
 }
 
@@ -349,6 +383,10 @@ impl Recorder for Keeper<'_> {
 
     fn alive(&mut self) {
         self.beat();
+    }
+
+    fn scored(&mut self, done: usize, all: usize) {
+        self.watcher.scored(done, all);
     }
 
     fn line(&mut self, level: Level, text: &str) {

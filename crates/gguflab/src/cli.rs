@@ -15,7 +15,9 @@ pub(crate) use compare::{
 pub(crate) use dataset::{
     DatasetArguments, DatasetCommand, DatasetOverlap, DatasetSample, DatasetShow, DatasetSlice, DatasetVerb,
 };
-pub(crate) use evaluate::{CardArguments, Evaluate, Logits, LogitsVerb, Record, ShowLogits, TextArguments};
+pub(crate) use evaluate::{
+    CardArguments, Evaluate, Logits, LogitsVerb, QualityArguments, Record, ShowLogits, TextArguments,
+};
 pub(crate) use load::LoadArguments;
 use std::path::PathBuf;
 
@@ -166,7 +168,7 @@ pub(crate) struct WorkloadArguments {
     /// Requests at the same time; bench takes several, such as 1,2,4,8, and measures a server under each load
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub(crate) concurrency: Vec<u32>,
-    /// Tokens of a text, for the workload `logits` [default: 512]
+    /// Tokens of a text, for the workload `logits`; for a tune that requires quality those of a window too [default: 512]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) context: Option<u32>,
     /// Use random tokens instead of text, as llama-bench does
@@ -302,8 +304,8 @@ pub(crate) struct Tune {
     /// What decides where --objective ends in a tie (see `gguflab list objectives`)
     #[arg(long, value_name = "NAME")]
     pub(crate) tie_break: Option<String>,
-    /// Bound on any figure, such as memory<12GiB, first-token<300ms or decode>=20: what misses it cannot win; may be
-    /// given several times
+    /// Bound on any figure, such as memory<12GiB, first-token<300ms, decode>=20 or, with --data, divergence<0.05: what
+    /// misses it cannot win; may be given several times
     #[arg(long, value_name = "FIGURE<BOUND")]
     pub(crate) require: Vec<String>,
     /// Setting of the configuration to beat, KNOB=VALUE; may be given several times; or a whole command line of
@@ -354,6 +356,8 @@ pub(crate) struct Tune {
     pub(crate) files: FileArguments,
     #[command(flatten)]
     pub(crate) workload: WorkloadArguments,
+    #[command(flatten)]
+    pub(crate) quality: QualityArguments,
     #[command(flatten)]
     pub(crate) engine: EngineArguments,
     #[command(flatten)]

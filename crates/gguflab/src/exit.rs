@@ -156,12 +156,13 @@ pub(crate) fn of_ending(ending: &Ending) -> u8 {
 
 fn of_evaluation(error: &EvaluateError) -> u8 {
     match error {
-        EvaluateError::NoChunks { .. } => USAGE,
+        EvaluateError::NoChunks { .. } | EvaluateError::NoLogits { .. } => USAGE,
         EvaluateError::Ended(ending) => of_ending(ending),
         EvaluateError::Journal { .. } | EvaluateError::Busy { .. } => STORE,
         EvaluateError::Engine(error) => of_engine(error),
         EvaluateError::File { .. }
         | EvaluateError::Short { .. }
+        | EvaluateError::Few { .. }
         | EvaluateError::Store(_)
         | EvaluateError::Refused(_) => MODEL,
     }

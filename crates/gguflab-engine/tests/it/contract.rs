@@ -3,7 +3,8 @@
 //! [`fixtures`] is the one place where an engine is plugged in: how to open it, which model it gets, and whether
 //! it must be there.
 
-use gguflab_engine::{Control, ENGINES, Engine, EngineSpecification, Stop, open};
+use gguflab_engine::{Control, ENGINES, Engine, EngineSpecification, Stop, open, scores};
+use gguflab_types::evaluation::{Evaluation, WindowRule, Windowing};
 use gguflab_types::metric::DeclaredMetric;
 use gguflab_types::{
     Configuration, Deadlines, Direction, Ending, Event, Job, METRICS, Outcome, Protocol, Repetition, Request,
@@ -280,6 +281,21 @@ fn a_trial_ends_with_its_deadline() {
         let (ending, _) = run(engine, &hasty);
         assert_eq!(ending.outcome, Outcome::TimedOut, "{}: {ending:?}", fixture.name);
         assert!(started.elapsed() < Duration::from_secs(20), "{}", fixture.name);
+    });
+}
+
+#[test]
+fn whoever_scores_no_texts_says_so_as_the_table_does() {
+    let windowing = Windowing { rule: WindowRule::EveryPosition, context: 64 };
+    let nothing =
+        Evaluation { reference: None, candidates: Vec::new(), texts: Vec::new(), windowing, recording: None };
+    with_each(|fixture, engine| {
+        let opened = engine
+            .open_evaluation(&job(fixture), &nothing, &Stop::default(), &mut |_| Control::Continue)
+            .unwrap_err();
+        assert_eq!(opened.outcome, Outcome::Rejected, "{}: {opened:?}", fixture.name);
+        let lacking = opened.cause.contains("shows no logits");
+        assert_ne!(lacking, scores(&engine.identity().kind), "{}: {opened:?}", fixture.name);
     });
 }
 

@@ -2,6 +2,7 @@
 
 use super::words::{count, list};
 use crate::objective::Objective;
+use crate::quality::Qualities;
 use crate::study::OpenStudy;
 use gguflab_report::chart::{Axis, ChartKind, Point, Series, Shape};
 use gguflab_report::document::Tone;
@@ -19,13 +20,14 @@ struct Tried {
 pub(super) fn front(
     study: &OpenStudy,
     trials: &[Trial],
+    qualities: &Qualities,
     winner: Option<&Configuration>,
     document: &mut Document,
 ) {
     if study.objectives.len() < 2 {
         return;
     }
-    let tried = tried(study, trials);
+    let tried = tried(study, trials, qualities);
     let costs: Vec<Vec<f64>> = tried.iter().map(|one| costs(&study.objectives, &one.values)).collect();
     let mut places = pareto::front(&costs);
     if places.is_empty() {
@@ -44,7 +46,8 @@ pub(super) fn front(
     ));
     let on_front: Vec<&Tried> = places.iter().map(|place| &tried[*place]).collect();
     document.table(front_table(study, &tried, &on_front, winner));
-    if on_front.iter().any(|one| is_lossy(study, &one.configuration)) {
+    let unchecked = study.settings.quality.is_none();
+    if unchecked && on_front.iter().any(|one| is_lossy(study, &one.configuration)) {
         document.warning(
             "some of the front have settings that change what the model says; their quality was not checked",
         );
@@ -59,9 +62,9 @@ pub(super) fn is_lossy(study: &OpenStudy, configuration: &Configuration) -> bool
 }
 
 /// What was measured and may win, by configuration.
-fn tried(study: &OpenStudy, trials: &[Trial]) -> Vec<Tried> {
+fn tried(study: &OpenStudy, trials: &[Trial], qualities: &Qualities) -> Vec<Tried> {
     let mut groups: Vec<(&Configuration, Vec<Vec<f64>>)> = Vec::new();
-    for trial in trials.iter().filter(|trial| study.violation(trial).is_none()) {
+    for trial in trials.iter().filter(|trial| study.violation(trial, qualities).is_none()) {
         let Some(values) = study.values(trial) else { continue };
         match groups.iter_mut().find(|(configuration, _)| **configuration == trial.configuration) {
             Some((_, all)) => all.push(values),
@@ -156,12 +159,17 @@ fn front_chart(
 }
 
 /// What is required, and which trials miss it.
-pub(super) fn requirements(study: &OpenStudy, trials: &[Trial], document: &mut Document) {
+pub(super) fn requirements(
+    study: &OpenStudy,
+    trials: &[Trial],
+    qualities: &Qualities,
+    document: &mut Document,
+) {
     if study.requirements.is_empty() {
         return;
     }
     let missed: Vec<(&Trial, String)> =
-        trials.iter().filter_map(|trial| Some((trial, study.violation(trial)?.words))).collect();
+        trials.iter().filter_map(|trial| Some((trial, study.violation(trial, qualities)?.words))).collect();
     let measured = trials.iter().filter(|trial| is(trial, Outcome::Measured)).count();
     let texts: Vec<String> = study.requirements.iter().map(|one| format!("`{}`", one.text)).collect();
     document.heading(1, "Required");

@@ -1,7 +1,8 @@
 //! Studies and trials as they are stored.
 
-use super::subject;
+use super::{quality, subject};
 use crate::objective;
+use crate::quality::{Qualities, is_window};
 use crate::study::OpenStudy;
 use gguflab_report::document::Tone;
 use gguflab_report::{Cell, Column, Document, Table};
@@ -74,14 +75,20 @@ pub(super) fn trial_table(study: &OpenStudy, trials: &[Trial]) -> Table {
         Column::with_unit("duration", Unit::Seconds),
         Column::new("cause"),
     ];
-    let mut table = Table::new("Trials", fixed.chain(knobs).chain(measured));
+    let required = study.required_qualities();
+    let qualities = study.qualities(trials);
+    let changed = required.iter().map(|quality| Column::with_unit(quality.name, quality.unit));
+    let mut table = Table::new("Trials", fixed.chain(knobs).chain(measured).chain(changed));
     for trial in trials {
-        table.push(trial_row(study, trial));
+        let mut row = trial_row(study, trial, &qualities);
+        let said = study.said(&trial.configuration, &qualities);
+        row.extend(required.iter().map(|required| quality::cell(required, said)));
+        table.push(row);
     }
     table
 }
 
-fn trial_row(study: &OpenStudy, trial: &Trial) -> Vec<Cell> {
+fn trial_row(study: &OpenStudy, trial: &Trial, qualities: &Qualities) -> Vec<Cell> {
     let number =
         |value: Option<f64>, unit: Unit| value.map_or(Cell::missing(""), |value| Cell::number(value, unit));
     let knobs =
@@ -99,7 +106,7 @@ fn trial_row(study: &OpenStudy, trial: &Trial) -> Vec<Cell> {
     row.push(number(typical(trial, metric::DECODE), Unit::TokensPerSecond));
     row.push(number(typical(trial, metric::PEAK_MEMORY), Unit::Bytes));
     row.push(number(trial.duration, Unit::Seconds));
-    row.push(Cell::text(cause(study, trial)));
+    row.push(Cell::text(cause(study, trial, qualities)));
     row
 }
 
@@ -110,9 +117,9 @@ fn typical(trial: &Trial, name: &str) -> Option<f64> {
 }
 
 /// Why a trial ended as it did, or how it misses what is required.
-fn cause(study: &OpenStudy, trial: &Trial) -> String {
+fn cause(study: &OpenStudy, trial: &Trial, qualities: &Qualities) -> String {
     let ended = || trial.ending.as_ref().map(|ending| ending.cause.clone()).unwrap_or_default();
-    study.violation(trial).map_or_else(ended, |violation| violation.words)
+    study.violation(trial, qualities).map_or_else(ended, |violation| violation.words)
 }
 
 pub(super) fn outcome_cell(trial: &Trial) -> Cell {
@@ -129,12 +136,12 @@ pub(super) fn outcome_cell(trial: &Trial) -> Cell {
     }
 }
 
-/// One trial with all that is known of it, and its log if asked for.
+/// One trial with all that is known of it, what is known of its quality, and its log if asked for.
 #[must_use]
-pub fn trial(study: &OpenStudy, trial: &Trial, log: Option<&str>) -> Document {
+pub fn trial(study: &OpenStudy, trial: &Trial, qualities: &Qualities, log: Option<&str>) -> Document {
     let mut document = Document::new(format!("Trial {} of {}", trial.number, study.study.name));
     document.facts(subject::facts(&study.study.subject));
-    let cause = cause(study, trial);
+    let cause = cause(study, trial, qualities);
     document.facts([
         ("settings", Cell::code(trial.configuration.to_string())),
         ("purpose", Cell::text(trial.purpose.name())),
@@ -146,8 +153,18 @@ pub fn trial(study: &OpenStudy, trial: &Trial, log: Option<&str>) -> Document {
         document.facts([(study.objective.name, told.unwrap_or(Cell::missing("not told")))]);
         document.information("another program ran it and told its value; there are no samples");
     }
-    if !trial.repetitions.is_empty() {
-        document.table(repetition_table(&trial.repetitions));
+    if let Some(said) = study.said(&trial.configuration, qualities) {
+        let found =
+            study.requirements.iter().filter_map(|one| Some(("quality", Cell::text(one.found(said)?))));
+        document.facts(found);
+    }
+    let (windows, repetitions): (Vec<&Repetition>, Vec<&Repetition>) =
+        trial.repetitions.iter().partition(|one| is_window(one));
+    if !repetitions.is_empty() {
+        document.table(repetition_table(&repetitions));
+    }
+    if !windows.is_empty() {
+        document.table(quality::windows(&windows));
     }
     if let Some(log) = log {
         document.code("", log, "the engine's log");
@@ -155,7 +172,7 @@ pub fn trial(study: &OpenStudy, trial: &Trial, log: Option<&str>) -> Document {
     document
 }
 
-fn repetition_table(repetitions: &[Repetition]) -> Table {
+fn repetition_table(repetitions: &[&Repetition]) -> Table {
     let columns = [
         Column::new("request"),
         Column::new("repetition"),

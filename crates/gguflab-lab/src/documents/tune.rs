@@ -6,7 +6,7 @@ mod race;
 
 use super::study::trial_table;
 use super::words::{in_words, natural, percent};
-use super::{objectives, subject, survey};
+use super::{objectives, quality, subject, survey};
 use crate::commands::{self, TakeAway};
 use crate::effects::Effects;
 use crate::study::OpenStudy;
@@ -39,9 +39,11 @@ pub fn document(
     explain: bool,
 ) -> Document {
     let mut document = Document::new(format!("Tuning {}", study.study.subject.model.name));
+    let qualities = study.qualities(trials);
     let winner = verdict(study, conclusion, &mut document);
     if let Some(winner) = &winner {
         take_away(study, winner, model, detail, &mut document);
+        quality::of_winner(study, winner, &qualities, &mut document);
     }
     if let Some(Conclusion::Raced(race)) = conclusion {
         document.heading(1, "Race");
@@ -50,8 +52,9 @@ pub fn document(
         document.chart(race::race_chart(race));
     }
     anomalies::add(study, trials, &mut document);
-    objectives::front(study, trials, winner.as_ref(), &mut document);
-    objectives::requirements(study, trials, &mut document);
+    objectives::front(study, trials, &qualities, winner.as_ref(), &mut document);
+    objectives::requirements(study, trials, &qualities, &mut document);
+    quality::add(study, trials, &qualities, conclusion, &mut document);
     let tried = Survey::of(study, trials);
     let effects = Effects::of(&tried);
     if explain {
@@ -195,10 +198,6 @@ fn take_away(
     commands::add_commands(document, &taken(study, &spelled_out, model), detail == Detail::Full);
     if let Some(note) = engine_note(study) {
         document.information(note);
-    }
-    if objectives::is_lossy(study, winner) {
-        document
-            .warning("the winner has settings that change what the model says; its quality was not checked");
     }
 }
 

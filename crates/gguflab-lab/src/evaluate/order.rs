@@ -54,14 +54,8 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn new(
-        mut chunks: Vec<u32>,
-        seed: u64,
-        candidates: usize,
-        rule: Rule,
-        judged: Judged,
-    ) -> Walk {
-        shuffle(&mut chunks, seed);
+    pub(super) fn new(chunks: Vec<u32>, seed: u64, candidates: usize, rule: Rule, judged: Judged) -> Walk {
+        let chunks = shuffled(chunks, seed);
         let race = Elimination::new(candidates, rules(rule, judged));
         Walk { chunks, candidates, rule, judged, race, parts: vec![Vec::new(); candidates], seen: 0 }
     }
@@ -144,10 +138,11 @@ fn part(scores: &TokenScores, judged: Judged) -> Part {
 }
 
 /// A random order: by the hash of seed and number, which is the same on every machine.
-fn shuffle(chunks: &mut [u32], seed: u64) {
+pub(crate) fn shuffled(mut chunks: Vec<u32>, seed: u64) -> Vec<u32> {
     chunks.sort_by_cached_key(|chunk| {
         sums::of_bytes(&[&seed.to_le_bytes()[..], &chunk.to_le_bytes()].concat())
     });
+    chunks
 }
 
 #[cfg(test)]

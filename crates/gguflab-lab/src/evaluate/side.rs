@@ -123,7 +123,7 @@ impl Side {
     }
 
     /// What it is, with the hash of the file of a store: stores of another text may be as long.
-    pub(super) fn with_content(&self) -> Result<SideIdentity, EvaluateError> {
+    pub(crate) fn with_content(&self) -> Result<SideIdentity, EvaluateError> {
         let content = match &self.source {
             Source::Model { .. } => String::new(),
             Source::Store { path } => {

@@ -1,7 +1,7 @@
 //! What the courses of a load's requests say.
 
 use super::{Arrivals, Course, FailureKind, Level};
-use crate::requirement::Requirement;
+use crate::requirement::{Requirement, Shown};
 use gguflab_stats::{
     CONFIDENCE, Estimate, Interval, Percentile, effective_size, mean_interval, percentile, proportion,
 };
@@ -198,7 +198,8 @@ fn keeps(course: &Course, limits: &[Requirement], workload: &Workload) -> bool {
     let seen = [Repetition { request: Some(0), samples: samples.collect(), ..Repetition::default() }];
     let single =
         Workload { requests: workload.requests.iter().take(1).copied().collect(), ..workload.clone() };
-    limits.iter().all(|limit| limit.miss(&seen, &single).is_none_or(|miss| miss <= 0.0))
+    let shown = Shown { repetitions: &seen, workload: &single, said: None };
+    limits.iter().all(|limit| limit.miss(shown).is_none_or(|miss| miss <= 0.0))
 }
 
 fn failures<'a>(courses: impl Iterator<Item = &'a Course>) -> BTreeMap<FailureKind, (u64, String)> {

@@ -1,7 +1,8 @@
 //! What a study's trials say: to the search, to reports, and to other programs.
 
 use super::OpenStudy;
-use crate::requirement;
+use crate::quality::{Qualities, Said, is_window};
+use crate::requirement::{self, Shown};
 use gguflab_search::{Violation, Visit};
 use gguflab_store::NewTrial;
 use gguflab_types::{Configuration, Outcome, Purpose, Repetition, Trial, metric};
@@ -10,15 +11,19 @@ impl OpenStudy {
     /// What the search sees of the trials.
     #[must_use]
     pub fn visits(&self, trials: &[Trial]) -> Vec<Visit> {
-        trials.iter().filter_map(|trial| self.visit(trial)).collect()
+        let qualities = self.qualities(trials);
+        trials.iter().filter_map(|trial| self.visit(trial, &qualities)).collect()
     }
 
     /// A trial of another program counts once it has ended, if its configuration can be run here.
-    fn visit(&self, trial: &Trial) -> Option<Visit> {
+    fn visit(&self, trial: &Trial, qualities: &Qualities) -> Option<Visit> {
         let mut visit = Visit { load: self.load(trial), ..Visit::of(trial, self.cost(trial)) };
         let steps = trial.intermediates.iter();
+        // Scoring is no part of what a trial is cut for.
+        let windows = trial.repetitions.iter().filter(|one| is_window(one));
+        visit.loading += windows.map(|window| window.duration).sum::<f64>();
         visit.steps = steps.map(|(step, value)| (*step, self.objective.to_cost(*value))).collect();
-        visit.violation = self.violation(trial);
+        visit.violation = self.violation(trial, qualities);
         visit.objectives = self.costs(trial);
         visit.second = self.second(trial);
         if trial.purpose == Purpose::Foreign {
@@ -61,14 +66,27 @@ impl OpenStudy {
         self.objectives.iter().map(|one| one.value(repetitions, &self.settings.workload)).collect()
     }
 
-    /// How a measured trial misses what is required, if it does. Another program tells no samples to look at.
+    /// How a measured trial misses what is required, if it does, given what is known of quality. Another program tells no
+    /// samples to look at.
     #[must_use]
-    pub fn violation(&self, trial: &Trial) -> Option<Violation> {
-        let measured = trial.is_measured();
-        let looked_at = measured && trial.purpose != Purpose::Foreign;
-        let missed =
-            || requirement::violation(&self.requirements, &trial.repetitions, &self.settings.workload);
+    pub fn violation(&self, trial: &Trial, qualities: &Qualities) -> Option<Violation> {
+        let looked_at = trial.is_measured() && trial.purpose != Purpose::Foreign;
+        let missed = || {
+            let said = self.said(&trial.configuration, qualities);
+            requirement::violation(&self.requirements, self.shown(&trial.repetitions, said))
+        };
         looked_at.then(missed).flatten()
+    }
+
+    /// What is known of the quality of a configuration, where it is looked at.
+    #[must_use]
+    pub fn said<'a>(&self, configuration: &Configuration, qualities: &'a Qualities) -> Option<&'a Said> {
+        self.settings.quality.as_ref()?;
+        qualities.of(&self.changing_values(configuration))
+    }
+
+    pub(crate) fn shown<'a>(&'a self, repetitions: &'a [Repetition], said: Option<&'a Said>) -> Shown<'a> {
+        Shown { repetitions, workload: &self.settings.workload, said }
     }
 
     /// What breaks a tie, as a cost.

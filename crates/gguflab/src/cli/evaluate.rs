@@ -148,3 +148,29 @@ pub(crate) struct CardArguments {
     #[arg(long, value_name = "FILE", requires = "data")]
     pub(crate) out: Option<PathBuf>,
 }
+
+/// By which text quality is judged that a tune requires.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Quality")]
+pub(crate) struct QualityArguments {
+    /// The text or dataset by which is judged what --require says of quality (divergence, perplexity-ratio, same-top);
+    /// NAME=FILE tells several apart; may be given several times [default: the file of --text]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Vec<String>,
+    /// Part of the dataset that --data names, such as 'test[:1024]'
+    #[arg(long, value_name = "SPLIT", requires = "data")]
+    pub(crate) split: Option<String>,
+    /// Where the text is in its records
+    #[arg(long, value_name = "PATH", requires = "data")]
+    pub(crate) field: Option<String>,
+    /// How it is scored: llama-perplexity or every-position [default: llama-perplexity, or as the reference was recorded]
+    #[arg(long, value_name = "RULE")]
+    pub(crate) protocol: Option<String>,
+    /// Only these windows of it, A..B (B itself is not among them)
+    #[arg(long, value_name = "A..B")]
+    pub(crate) chunks: Option<String>,
+    /// What the model's words are held against: another model, in quotes with settings, or a store of recorded logits
+    /// [default: the same model with the settings of the baseline]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) reference: Option<String>,
+}

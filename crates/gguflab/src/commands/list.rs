@@ -4,6 +4,7 @@ use crate::cli::{Arguments, Completions, List, Listing};
 use crate::printer::Printer;
 use anyhow::Result;
 use clap::CommandFactory;
+use gguflab_lab::quality::QUALITIES;
 use gguflab_lab::{ENGINES, PRESETS, PRUNERS, SAMPLERS, objective::OBJECTIVES};
 use gguflab_report::{Cell, Column, Document, Table};
 use gguflab_types::knob::{Flag, Scope};
@@ -59,14 +60,18 @@ fn flag_cell(flag: Flag) -> Cell {
 
 fn metrics() -> Table {
     let mut table = Table::new("", ["metric", "unit", "better", "what it is"].map(Column::new));
-    for metric in METRICS {
-        let better = match metric.direction {
+    let measured = METRICS.iter().map(|one| (one.name, one.unit, one.direction, one.help.to_string()));
+    let qualities = QUALITIES.iter().map(|one| {
+        let help = format!("{} (evaluate, and tune --require)", one.help);
+        (one.name, one.unit, one.direction, help)
+    });
+    for (name, unit, direction, help) in measured.chain(qualities) {
+        let better = match direction {
             gguflab_types::Direction::Higher => "higher",
             gguflab_types::Direction::Lower => "lower",
             gguflab_types::Direction::Neutral => "neither",
         };
-        let cells = [Cell::code(metric.name), Cell::text(metric.unit.symbol()), Cell::text(better)];
-        table.push(cells.into_iter().chain([Cell::text(metric.help)]));
+        table.push([Cell::code(name), Cell::text(unit.symbol()), Cell::text(better), Cell::text(help)]);
     }
     table
 }

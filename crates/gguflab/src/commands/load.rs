@@ -215,7 +215,7 @@ fn request(
     printer: &Printer,
 ) -> Result<LoadRequest> {
     let limits = settings::requirements("--slo", &arguments.load.slo, &[])?;
-    if let Some(limit) = limits.iter().find(|limit| !LIMITED.contains(&limit.figure.name)) {
+    if let Some(limit) = limits.iter().find(|limit| !LIMITED.contains(&limit.figure.name())) {
         return settings::refuse(format!(
             "--slo {}: a single request has {}",
             limit.text,

@@ -12,6 +12,7 @@ pub(crate) mod list;
 mod load;
 pub(crate) mod logits;
 pub(crate) mod profile;
+mod quality;
 pub(crate) mod report;
 pub(crate) mod studies;
 pub(crate) mod study;

@@ -43,7 +43,8 @@ fn one_trial(
         return settings::refuse(format!("study `{}` has no trial {number}", study.study.name));
     };
     let text = if log { store.log(study.study.id, number)? } else { None };
-    Ok(documents::study::trial(study, &trial, text.as_deref()))
+    let qualities = study.qualities(store.trials(study.study.id)?);
+    Ok(documents::study::trial(study, &trial, &qualities, text.as_deref()))
 }
 
 /// Opens the store for reading: a study that runs meanwhile is not held up.

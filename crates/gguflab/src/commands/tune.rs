@@ -22,11 +22,13 @@ use std::time::Duration;
 
 pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
     check_targets(arguments.report.as_deref(), None)?;
-    let chosen = settings::workload(&arguments.workload, Some("chat"))?;
+    let chosen = settings::workload(&super::quality::workload(arguments), Some("chat"))?;
     let (mut engine, variables) = settings::searched_engine(&arguments.engine)?;
     let file = space::read(arguments.space.as_deref(), &mut engine)?;
     let mut laboratory = super::laboratory(arguments.model.as_deref(), &engine, &chosen, printer)?;
-    let request = request(arguments, file, variables, &mut laboratory, printer)?;
+    let mut request = request(arguments, file, variables, &mut laboratory, printer)?;
+    request.quality =
+        super::quality::request(arguments, &engine, &laboratory, &request.requirements, printer)?;
     if arguments.dry_run {
         return dry_run(&laboratory, &request, printer);
     }
@@ -41,9 +43,12 @@ pub(crate) fn tune(arguments: &Tune, printer: &Printer) -> Result<ExitCode> {
     if request.resume && !path.exists() {
         return Err(StudyError::Missing { name: request.study, file: path.display().to_string() }.into());
     }
+    let stop = super::stop_on_interrupt()?;
+    if let Some(quality) = &request.quality {
+        quality.check(&mut laboratory, &request.baseline, request.deadlines, &stop)?;
+    }
     let mut store = Store::open(&path)?;
     printer.say(&format!("study `{}` in {}", request.study, path.display()));
-    let stop = super::stop_on_interrupt()?;
     let mut watcher = Watcher::new(printer, request.raced());
     let tuned = search(&mut laboratory, &mut store, &request, &stop, &mut watcher);
     watcher.bar.finish_and_clear();
@@ -112,6 +117,7 @@ fn request(
         objective_given: arguments.objective.is_some(),
         tie_break: settings::tie_break(arguments.tie_break.as_deref(), &objectives, &laboratory.metrics)?,
         requirements: settings::requirements("--require", &arguments.require, &laboratory.metrics)?,
+        quality: None,
         pruner: settings::pruner(&arguments.pruner, &objectives)?,
         objectives,
         sampler: arguments.sampler.clone(),
@@ -222,6 +228,14 @@ impl TuneWatcher for Watcher<'_> {
         self.bar.set_position(stage.done as u64);
         self.bar.set_prefix(stage.name);
         self.bar.set_message(configuration.to_string());
+    }
+
+    fn scored(&mut self, done: usize, all: usize) {
+        self.bar.set_message(format!("scoring: {done} of {all} windows at most"));
+    }
+
+    fn judged(&mut self, words: &str) {
+        self.say(&format!("  {words}"));
     }
 
     fn line(&mut self, level: Level, text: &str) {

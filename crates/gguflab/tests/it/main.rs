@@ -43,6 +43,8 @@ mod optuna;
 #[cfg(unix)]
 mod processes;
 #[cfg(unix)]
+mod quality;
+#[cfg(unix)]
 mod quantised;
 #[cfg(unix)]
 mod take_away;
