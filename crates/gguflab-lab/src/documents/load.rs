@@ -353,8 +353,9 @@ impl<'a> Group<'a> {
 }
 
 fn knee_mark(point: Point) -> Series {
+    let name = format!("knee: {}", point.label);
     let points = vec![Point { y_interval: None, ..point }];
-    Series { name: "knee".to_string(), shape: Shape::Points, points }
+    Series { name, shape: Shape::Points, points }
 }
 
 fn percentile_cell(percentile: Option<&Percentile>) -> Cell {

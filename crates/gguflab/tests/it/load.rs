@@ -51,7 +51,7 @@ fn the_knee_lies_where_a_server_is_full() {
         mock.address
     );
     place.check(&line, 0, "The knee lies at 4 clients");
-    assert!(place.read("r.html").matches(">knee<").count() >= 3, "it is marked in each picture");
+    assert!(place.read("r.html").matches(">knee: 4 clients<").count() >= 3, "it is marked in each picture");
     let line = format!(
         "bench --endpoint http://{} --concurrency 1,2,4 --prompt 20 --generate 6 --window 0.5s",
         mock.address

@@ -9,7 +9,7 @@ use crate::document::Interval;
 use crate::format::{self, Scale};
 use crate::render::text_chart::{Shown, mark_kinds, range};
 use kuva::plot::band::BandPlot;
-use kuva::plot::line::LinePlot;
+use kuva::plot::line::{LinePlot, LineStyle};
 use kuva::plot::scatter::{MarkerShape, ScatterPlot};
 
 const DASHES: [Option<&str>; 4] = [None, Some("8 4"), Some("2 3"), Some("8 3 2 3")];
@@ -71,9 +71,24 @@ pub(super) fn lines(across: &Axis, axis: &Axis, series: &[Series], picture: &Pic
     let mut frame = Frame::with_rulers(&x, &y, picture);
     frame.name_axes(&across.titled(x.scale), &axis.titled(y.scale));
     for (index, series) in series.iter().enumerate() {
+        // A point alone marks a place on the curves, and would be lost among their own.
+        if let (Shape::Points, [point]) = (series.shape, series.points.as_slice()) {
+            add_upright(&mut frame, point, index, Rulers { x, y });
+        }
         add_series(&mut frame, series, index, Rulers { x, y });
     }
     Some(frame)
+}
+
+/// A line from the bottom to the top through a point.
+fn add_upright(frame: &mut Frame, point: &Point, index: usize, rulers: Rulers) {
+    let (x, (low, high)) = (rulers.x.at(point.x), rulers.y.ends());
+    let plot = LinePlot::new()
+        .with_data([(x, low), (x, high)])
+        .with_color(color(index))
+        .with_stroke_width(1.0)
+        .with_line_style(LineStyle::Custom("6 4".to_string()));
+    frame.plots.push(plot.into());
 }
 
 /// Points in a plane, with their intervals in both directions.
@@ -192,7 +207,11 @@ fn markers(series: &Series, index: usize, rulers: Rulers) -> ScatterPlot {
     let plot = ScatterPlot::new()
         .with_data(series.points.iter().map(place))
         .with_color(color(index))
-        .with_size(if series.points.len() > 400 { 2.5 } else { 4.5 })
+        .with_size(match (series.shape, series.points.len()) {
+            (_, 401..) => 2.5,
+            (Shape::Points, 1) => 7.0,
+            _ => 4.5,
+        })
         .with_marker(marker(index));
     let labelled = series.points.iter().any(|point| !point.label.is_empty());
     if labelled {
@@ -215,7 +234,6 @@ fn add_line(frame: &mut Frame, series: &Series, index: usize, rulers: Rulers) {
 }
 
 fn dashed(plot: LinePlot, index: usize) -> LinePlot {
-    use kuva::plot::line::LineStyle;
     match DASHES[index % DASHES.len()] {
         Some(dashes) => plot.with_line_style(LineStyle::Custom(dashes.to_string())),
         None => plot,
