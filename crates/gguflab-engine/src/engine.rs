@@ -320,6 +320,14 @@ pub enum EngineError {
         /// What is wrong and what to write.
         problem: String,
     },
+    /// A server's address that is none.
+    #[error("endpoint {url} {problem}")]
+    Address {
+        /// The address.
+        url: String,
+        /// What is wrong and what to write.
+        problem: String,
+    },
     /// The program cannot be started.
     #[error("cannot start {program}: {source}; {hint}")]
     Start {

@@ -47,6 +47,13 @@ impl Figure {
             Figure::Quality(quality) => quality.unit,
         }
     }
+
+    fn direction(&self) -> Direction {
+        match self {
+            Figure::Measured(objective) => objective.direction,
+            Figure::Quality(quality) => quality.direction,
+        }
+    }
 }
 
 /// What is known of a visit.
@@ -239,6 +246,12 @@ impl Requirement {
         })
     }
 
+    /// Whether it asks for the worse side: a time that is long enough, a rate that is low enough.
+    #[must_use]
+    pub fn is_upside_down(&self) -> bool {
+        self.at_most == (self.figure.direction() == Direction::Higher)
+    }
+
     fn in_words(&self, shown: Shown<'_>) -> String {
         let requires = format!("requires {}", self.text);
         let (name, unit) = (self.figure.name(), self.figure.unit());
@@ -333,7 +346,7 @@ fn known(declared: &[DeclaredMetric]) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gguflab_types::{Direction, Request, Sample};
+    use gguflab_types::{Request, Sample};
 
     fn repetition(request: Option<u32>, samples: &[(&str, f64)]) -> Repetition {
         Repetition {

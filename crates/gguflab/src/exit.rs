@@ -132,7 +132,7 @@ fn of_dataset(error: &DatasetError) -> u8 {
 /// A name that no engine has is the user's mistake, a program that does not run is not.
 fn of_engine(error: &EngineError) -> u8 {
     match error {
-        EngineError::Unknown { .. } | EngineError::Target { .. } => USAGE,
+        EngineError::Unknown { .. } | EngineError::Target { .. } | EngineError::Address { .. } => USAGE,
         _ => ENGINE,
     }
 }

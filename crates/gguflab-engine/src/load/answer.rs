@@ -2,6 +2,8 @@
 
 /// Longest line of a head or of an event.
 const LONGEST: usize = 1 << 20;
+/// Longest beginning of an answer without events that is kept.
+const BEGINNING: usize = 80;
 /// Longest beginning of a refusal that is kept.
 const REFUSAL: usize = 4 << 10;
 
@@ -18,6 +20,9 @@ pub(super) struct Answer {
     length: Option<u64>,
     /// What a refusal said.
     refusal: Vec<u8>,
+    /// How an answer begins that has had no event yet.
+    beginning: Vec<u8>,
+    has_events: bool,
 }
 
 /// Where in the answer the next byte belongs.
@@ -90,6 +95,13 @@ impl Answer {
         String::from_utf8_lossy(&self.refusal).trim().to_string()
     }
 
+    /// How an answer without any event begins; `None` where there were events, or nothing at all.
+    pub(super) fn instead_of_events(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.beginning);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        (!self.has_events && !text.is_empty()).then_some(text)
+    }
+
     fn head(&mut self, line: &str) -> Result<(), String> {
         match self.place {
             Place::First => {
@@ -137,13 +149,22 @@ impl Answer {
             self.refusal.extend_from_slice(&bytes[..room.min(bytes.len())]);
             return Ok(());
         }
+        if !self.has_events && self.beginning.len() < BEGINNING {
+            let room = BEGINNING - self.beginning.len();
+            self.beginning.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        }
+        let has_events = &mut self.has_events;
+        let mut on_data = |data: &str| {
+            *has_events = true;
+            on_data(data);
+        };
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             if self.line.is_empty() {
-                data(&rest[..end], on_data);
+                data(&rest[..end], &mut on_data);
             } else {
                 self.line.extend_from_slice(&rest[..end]);
-                data(&self.line, on_data);
+                data(&self.line, &mut on_data);
                 self.line.clear();
             }
             rest = &rest[end + 1..];
@@ -192,6 +213,16 @@ mod tests {
                 assert_eq!((answer.has_ended(), answer.ends_with_connection()), (ended, !ended), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn an_answer_without_events_tells_how_it_begins() {
+        let page = "HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n<html>\n  <p>Welcome</p>";
+        for piece in [1, 5, 100] {
+            assert_eq!(taken(page, piece).0.instead_of_events().as_deref(), Some("<html> <p>Welcome</p>"));
+        }
+        assert_eq!(taken(CHUNKED, 9).0.instead_of_events(), None);
+        assert_eq!(taken("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 9).0.instead_of_events(), None);
     }
 
     #[test]

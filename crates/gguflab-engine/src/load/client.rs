@@ -236,7 +236,7 @@ impl Client<'_> {
             let bytes = &self.arrived.kept[piece.bytes.clone()];
             let outcome = match line.take(moment, bytes, piece.end) {
                 Ok(false) => continue,
-                Ok(true) => line.progress.close(&mut line.course).err(),
+                Ok(true) => line.close().err(),
                 Err(failure) => Some(failure),
             };
             self.end(piece.place, moment, outcome);
@@ -328,6 +328,16 @@ impl Line {
             }
         }
         Ok(())
+    }
+
+    /// Closes the account of a complete answer.
+    fn close(&mut self) -> Result<(), Failure> {
+        match self.answer.instead_of_events() {
+            Some(text) => {
+                Err(failure(FailureKind::Malformed, format!("the answer is no stream of events: `{text}`")))
+            }
+            None => self.progress.close(&mut self.course),
+        }
     }
 
     /// Takes in a piece; gives whether the answer is complete.

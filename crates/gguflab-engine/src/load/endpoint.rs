@@ -85,9 +85,9 @@ impl Endpoint {
     /// Reads `http://HOST:PORT`, with `/v1` or the whole path of completions behind it.
     ///
     /// # Errors
-    /// [`EngineError::Target`] says what is wrong with it.
+    /// [`EngineError::Address`] says what is wrong with it.
     pub fn parse(url: &str) -> Result<Endpoint, EngineError> {
-        let refuse = |problem: String| EngineError::Target { name: format!("endpoint {url}"), problem };
+        let refuse = |problem: String| EngineError::Address { url: url.to_string(), problem };
         let rest = match url.split_once("://") {
             Some(("http", rest)) => rest,
             Some((scheme, _)) => {
@@ -234,7 +234,10 @@ pub(super) fn refusal_words(status: u16, text: &str) -> String {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     match value.get("error") {
         Some(error) => format!("status {status}: {}", error_words(error)),
-        None => format!("status {status}: {}", text.chars().take(200).collect::<String>()),
+        None => {
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            format!("status {status}: {}", text.chars().take(120).collect::<String>())
+        }
     }
 }
 
@@ -292,6 +295,6 @@ mod tests {
     #[test]
     fn refusals_are_short() {
         assert_eq!(refusal_words(503, r#"{"error":{"message":"busy"}}"#), "status 503: busy");
-        assert_eq!(refusal_words(404, "<html>"), "status 404: <html>");
+        assert_eq!(refusal_words(404, "<html>\n  <p>No"), "status 404: <html> <p>No");
     }
 }

@@ -222,6 +222,11 @@ fn request(
             LIMITED.join(", ")
         ));
     }
+    if let Some(limit) = limits.iter().find(|limit| limit.is_upside_down()) {
+        let (better, operator) = if limit.text.contains('<') { ("more", ">") } else { ("less", "<") };
+        let written = limit.text.replace(['<', '>'], operator);
+        return settings::refuse(format!("--slo {}: {better} is better there: write {written}", limit.text));
+    }
     if arguments.load.requests == Some(0) {
         return settings::refuse("--requests 0 measures nothing: take 1 or more".to_string());
     }
@@ -262,14 +267,21 @@ fn code(record: &LoadRecord, printer: &Printer) -> ExitCode {
 
 /// What to do about a server of which nothing could be had.
 fn hint(record: &LoadRecord, level: &Level) -> String {
-    let kinds = || level.courses.iter().filter_map(|course| Some(course.failure.as_ref()?.kind));
-    match (&record.endpoint, kinds().next_back()) {
-        (Some((address, _)), Some(FailureKind::Refused | FailureKind::Malformed)) => {
+    let Some(failure) = level.courses.iter().rev().find_map(|course| course.failure.as_ref()) else {
+        return String::new();
+    };
+    match (&record.endpoint, failure.kind) {
+        (Some(_), FailureKind::Refused)
+            if ["status 401", "status 403"].iter().any(|it| failure.cause.contains(it)) =>
+        {
+            "; no key is sent: ask a server that wants none".to_string()
+        }
+        (Some((address, _)), FailureKind::Refused | FailureKind::Malformed) => {
             format!(
-                "; does it answer as OpenAI's API does at {address}? Give the whole path with --endpoint, where it is another"
+                "; does it answer as OpenAI's API does at {address}? Where that has another path, give it with --endpoint"
             )
         }
-        (_, Some(FailureKind::TimedOut)) => "; --timeout-per-request gives it longer".to_string(),
+        (_, FailureKind::TimedOut) => "; --timeout-per-request gives it longer".to_string(),
         _ => String::new(),
     }
 }
