@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 const KIND: &str = "AIPerf";
 const LIMITS: [&str; 1] = [
-    "AIPerf keeps one mean gap for each request: percentiles of single gaps between tokens cannot be told from it.",
+    "Of the gaps between tokens the mean of each request is compared: percentiles of single gaps are not told by it.",
 ];
 /// What is run is said in the summary only.
 const LABEL: &str = "requests";

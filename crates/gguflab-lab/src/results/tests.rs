@@ -18,6 +18,8 @@ macro_rules! of_engine {
 const RECORDS: &str = recorded!("aiperf-0.13-records.jsonl");
 const SUMMARY: &str = recorded!("aiperf-0.13-summary.json");
 const GUIDE: &str = recorded!("guidellm-0.8.json");
+/// Of a run of GuideLLM, what is read of each request.
+const GUIDE_RUN: &str = recorded!("guidellm-0.8.1-run.json");
 const SQL: &str = recorded!("llama-bench-b11434.sql");
 
 /// A text, who wrote it, its series, values of the first one and its metric.
@@ -33,6 +35,7 @@ const KNOWN: &[(&str, &str, usize, usize, &str)] = &[
     (RECORDS, "AIPerf", 4, 12, metric::FIRST_TOKEN),
     (SUMMARY, "AIPerf", 4, 0, metric::FIRST_TOKEN),
     (GUIDE, "GuideLLM", 3, 8, metric::FIRST_TOKEN),
+    (GUIDE_RUN, "GuideLLM", 3, 12, metric::FIRST_TOKEN),
 ];
 
 #[test]
@@ -67,6 +70,21 @@ fn values_and_summary_of_one_run_agree() {
     value["benchmarks"][0]["requests"]["successful"] = serde_json::json!([]);
     let kept = parse(&value.to_string()).unwrap();
     assert_eq!(kept.series[0].moments.unwrap().count, Some(8));
+}
+
+#[test]
+fn the_means_of_a_run_are_those_that_guidellm_states_of_it() {
+    let run = parse(GUIDE_RUN).unwrap();
+    assert_eq!((run.series[0].label.as_str(), run.remarks.len()), ("concurrent 4", 0));
+    for (name, stated) in [
+        (metric::FIRST_TOKEN, 0.19650165239969888),
+        (metric::INTER_TOKEN, 0.020843817476640665),
+        (metric::REQUEST, 0.6125434239705404),
+    ] {
+        let series = run.series.iter().find(|series| series.metric == name).unwrap();
+        let mean = series.values.iter().sum::<f64>() / series.values.len() as f64;
+        assert!((mean / stated - 1.0).abs() < 1e-9, "{name}: {mean} {stated}");
+    }
 }
 
 #[test]
