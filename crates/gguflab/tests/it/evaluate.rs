@@ -1,6 +1,7 @@
 //! Perplexity and divergence through the command line, beside the real llama-perplexity.
 
 use crate::processes::signal;
+use crate::quantised::rewrite;
 use crate::support::{Ended, Place, finish, given};
 use gguflab_format::TinyArchitecture;
 use gguflab_report::{Cell, Document};
@@ -308,6 +309,39 @@ fn an_engine_decides_which_candidate_is_nearer() {
     );
     assert!(number(cells(&document(&narrow), "Perplexity", "perplexity")[0]) > 1.0);
     place.check("evaluate tiny.gguf --text text.txt --width wide", 2, "--width wide");
+}
+
+#[test]
+fn an_engine_draws_the_composite_against_the_chunks_of_importance_matrices() {
+    let place = Place::with_model();
+    place.write("text.txt", text());
+    let other = gguflab_format::TinyModel {
+        vocabulary: 512,
+        seed: 7,
+        ..gguflab_format::TinyModel::new(TinyArchitecture::Llama)
+    };
+    gguflab_format::write_tiny(&place.path("other.gguf"), &other).unwrap();
+    let files = [place.path("tiny.gguf"), place.path("more.gguf")];
+    let titles = |chunks: Option<u64>| {
+        let change = |metadata: &mut gguflab_format::Metadata| {
+            if let Some(chunks) = chunks {
+                metadata.set("quantize.imatrix.chunks_count", chunks);
+            }
+        };
+        rewrite(
+            files.each_ref().map(AsRef::as_ref),
+            change,
+            |kind| kind,
+            |_, bytes, writer| writer.write_all(bytes),
+        );
+        let line = "evaluate tiny.gguf more.gguf --reference other.gguf --text text.txt --context 64 --chunks 0..8 \
+                    --set threads=1 --json -q";
+        let found = document(&place.check(line, 0, "8 windows"));
+        found.charts().map(|chart| chart.title.clone()).collect::<Vec<String>>()
+    };
+    assert!(titles(None).contains(&"Composite metric".to_string()));
+    assert!(titles(Some(120)).contains(&"Composite metric against calibration".to_string()));
+    place.check("inspect more.gguf", 0, "importance matrix chunks");
 }
 
 #[test]

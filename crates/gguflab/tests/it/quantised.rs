@@ -4,7 +4,7 @@
 use crate::evaluate::{cells, document, number, text};
 use crate::logits::{Peer, assert_as_printed};
 use crate::support::{Place, Random, given};
-use gguflab_format::{Contents, Model, TensorPlan, TensorType, TinyArchitecture, TinyModel};
+use gguflab_format::{Contents, Metadata, Model, TensorPlan, TensorType, TinyArchitecture, TinyModel};
 use half::f16;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -18,29 +18,44 @@ pub(crate) const LADDER: [&str; 3] = ["Q8_0", "Q4_K_M", "Q2_K"];
 const K_QUANTS: [TensorType; 5] =
     [TensorType::Q2_K, TensorType::Q3_K, TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K];
 
-/// Writes a model's matrices with 16 bits, each number moved at random within the step that it was rounded by. Without it a
-/// model that was quantised once lies on a grid, and what is made of it anew looks better than it is.
-pub(crate) fn write_dithered(source: &Path, target: &Path) {
+/// Writes a model anew with other metadata, and tensors of the types and bytes that are asked for.
+pub(crate) fn rewrite(
+    [source, target]: [&Path; 2],
+    change: impl FnOnce(&mut Metadata),
+    kind: impl Fn(TensorType) -> TensorType,
+    mut write: impl FnMut(TensorType, &[u8], &mut dyn Write) -> std::io::Result<()>,
+) {
     let model = Model::open(source).unwrap();
     let plan = |tensor: &gguflab_format::TensorInfo| TensorPlan {
         name: tensor.name.clone(),
         dimensions: tensor.dimensions,
-        tensor_type: match tensor.tensor_type {
-            TensorType::F32 => TensorType::F32,
-            _ => TensorType::F16,
-        },
+        tensor_type: kind(tensor.tensor_type),
     };
     let mut metadata = model.metadata().clone();
-    metadata.set("general.file_type", 1_u32);
+    change(&mut metadata);
     let tensors = model.tensor_ranges().map(|range| plan(range.tensor)).collect();
-    let (mut ranges, mut random) = (model.tensor_ranges(), Random(42));
+    let mut ranges = model.tensor_ranges();
     gguflab_format::write_file(target, &Contents::new(metadata, tensors), |_, writer| {
         let range = ranges.next().unwrap();
         let mut bytes = vec![0; usize::try_from(range.bytes).unwrap()];
         std::fs::File::open(range.path)?.read_exact_at(&mut bytes, range.offset)?;
-        write_numbers(range.tensor.tensor_type, &bytes, &mut random, writer)
+        write(range.tensor.tensor_type, &bytes, writer)
     })
     .unwrap();
+}
+
+/// Writes a model's matrices with 16 bits, each number moved at random within the step that it was rounded by. Without it a
+/// model that was quantised once lies on a grid, and what is made of it anew looks better than it is.
+pub(crate) fn write_dithered(source: &Path, target: &Path) {
+    let mut random = Random(42);
+    let kind = |tensor_type| match tensor_type {
+        TensorType::F32 => TensorType::F32,
+        _ => TensorType::F16,
+    };
+    let change = |metadata: &mut Metadata| metadata.set("general.file_type", 1_u32);
+    rewrite([source, target], change, kind, |tensor_type, bytes, writer| {
+        write_numbers(tensor_type, bytes, &mut random, writer)
+    });
 }
 
 /// The numbers of a tensor (`block_q4_1` and `block_q8_0` in ggml-common.h), dithered.
@@ -56,7 +71,7 @@ fn write_numbers(
         f16::from_f32(moved).to_le_bytes()
     };
     match tensor_type {
-        TensorType::F32 => return writer.write_all(bytes),
+        TensorType::F32 => writer.write_all(bytes),
         TensorType::Q8_0 => bytes.chunks_exact(34).try_for_each(|block| {
             let step = scale(block);
             let numbers = block[2..].iter().map(|byte| dithered(step, f32::from(byte.cast_signed()) * step));
