@@ -36,6 +36,8 @@ struct Request {
     environment: BuildEnvironment,
     /// Interleaved pairs, or repeats of what has no partner.
     pairs: usize,
+    /// Whether what others have made is fetched and measured beside ours, where that is large.
+    peers: bool,
 }
 
 /// One entry of the table of benchmarks.
@@ -95,7 +97,8 @@ const BENCHMARKS: &[Benchmark] = &[
     },
     Benchmark {
         name: "load",
-        help: "the client for servers under load, beside a server that stamps its own sends (2 minutes)",
+        help: "the client for servers under load, beside a server that stamps its own sends (2 minutes); with --peers \
+               beside AIPerf and GuideLLM too (1.2 GB from PyPI, 10 minutes)",
         run: load::run,
     },
     Benchmark {
@@ -122,14 +125,14 @@ const BENCHMARKS: &[Benchmark] = &[
     Benchmark { name: "demo-time", help: "the demo, without the builds before it", run: demo_time::run },
 ];
 
-/// `cargo xtask bench [list|all|NAME…] [--pairs N] [--record]`.
+/// `cargo xtask bench [list|all|NAME…] [--pairs N] [--peers] [--record]`.
 pub fn verb(arguments: &[String]) -> Result<()> {
     let wish = Wish::parse(arguments)?;
     if wish.chosen.is_empty() {
         BENCHMARKS.iter().for_each(|benchmark| println!("{:<16} {}", benchmark.name, benchmark.help));
         return Ok(());
     }
-    let request = Request { environment: setup::prepare()?, pairs: wish.pairs };
+    let request = Request { environment: setup::prepare()?, pairs: wish.pairs, peers: wish.peers };
     let mut text = figure::heading();
     for benchmark in wish.chosen {
         eprintln!("bench: {}", benchmark.name);
@@ -144,21 +147,23 @@ pub fn verb(arguments: &[String]) -> Result<()> {
 struct Wish {
     chosen: Vec<&'static Benchmark>,
     pairs: usize,
+    peers: bool,
     record: bool,
 }
 
 impl Wish {
     fn parse(arguments: &[String]) -> Result<Wish> {
-        let (mut names, mut pairs, mut record) = (Vec::new(), PAIRS, false);
+        let (mut names, mut pairs, mut peers, mut record) = (Vec::new(), PAIRS, false, false);
         let mut words = arguments.iter().map(String::as_str);
         while let Some(word) = words.next() {
             match word {
                 "--record" => record = true,
+                "--peers" => peers = true,
                 "--pairs" => pairs = number(words.next())?,
                 name => names.push(name),
             }
         }
-        Ok(Wish { chosen: choose(&names)?, pairs, record })
+        Ok(Wish { chosen: choose(&names)?, pairs, peers, record })
     }
 }
 
@@ -210,8 +215,8 @@ mod tests {
 
     #[test]
     fn options_stand_anywhere() {
-        let wish = parse("--pairs 3 store --record header").expect("two benchmarks");
-        assert_eq!((wish.chosen.len(), wish.pairs, wish.record), (2, 3, true));
+        let wish = parse("--pairs 3 store --record header --peers").expect("two benchmarks");
+        assert_eq!((wish.chosen.len(), wish.pairs, wish.record, wish.peers), (2, 3, true, true));
         assert_eq!(parse("store").expect("one").pairs, PAIRS);
         for line in ["store --pairs", "store --pairs 0", "store --pairs many"] {
             assert!(parse(line).is_err(), "{line}");

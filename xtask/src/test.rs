@@ -63,7 +63,7 @@ fn variables(environment: &BuildEnvironment) -> Result<Vec<(&'static str, OsStri
         let program = |target: &str| OsString::from(folder.join(command::executable(target)));
         variables.extend(peers.map(|(target, variable)| (variable, program(target))));
     }
-    if let Some(interpreter) = fetch::or_go_without(python::interpreter())? {
+    if let Some(interpreter) = fetch::or_go_without(python::interpreter(&python::OPTUNA))? {
         variables.push(("GGUFLAB_PYTHON", interpreter.into()));
     }
     if let Some(folder) = fetch::or_go_without(corpora::folder())? {

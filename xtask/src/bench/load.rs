@@ -4,6 +4,8 @@
 //! Both read the same clock, so that each time of a request can be held against what the server did: the time from the
 //! request's arrival to each of its sends. What lies between (the way to the server and back) counts as the client's.
 
+mod peers;
+
 use super::figure::{Figure, Limit};
 use super::{Request, process};
 use crate::{command, test};
@@ -37,6 +39,9 @@ pub(super) fn run(request: &Request) -> Result<Vec<Figure>> {
         figures.extend(measure(&server, streams)?);
     }
     figures.push(start_up(&server)?);
+    if request.peers {
+        figures.extend(peers::run(&server)?);
+    }
     Ok(figures)
 }
 

@@ -33,7 +33,7 @@ pub(super) fn run(request: &Request) -> Result<Vec<Figure>> {
     command::run(cargo.args(["build", "--release", "-p", "gguflab-lab", "--example", "search_arena"]))?;
     let folder = command::release_folder().join("examples");
     let arena = folder.join(command::executable("search_arena"));
-    let interpreter = python::interpreter()?;
+    let interpreter = python::interpreter(&python::OPTUNA)?;
     let machines = command::capture(Command::new(&arena).arg("machines"))?;
     let mut figures = Vec::new();
     for line in machines.lines() {

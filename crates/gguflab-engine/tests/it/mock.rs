@@ -129,6 +129,7 @@ impl State {
         let own = self.manner.is_llama_cpp;
         match path.as_str() {
             "/v1/models" => whole(&mut stream, 200, &json!({"data": [{"id": "mock"}]})),
+            "/health" => whole(&mut stream, 200, &json!({"status": "ok"})),
             "/stamps" => whole(&mut stream, 200, &self.stamps_as_json()),
             "/props" if own => {
                 let context = json!({"n_ctx": 4096});
@@ -164,7 +165,8 @@ impl State {
         let begun = self.now();
         let mut random = Random(number.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 1);
         stream.write_all(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\
+              Transfer-Encoding: chunked\r\n\r\n",
         )?;
         let mut due = begun + random.between(manner.first);
         let count = asked["max_tokens"].as_u64().unwrap_or(16);
@@ -273,7 +275,7 @@ fn read_request(stream: &TcpStream) -> io::Result<(String, String)> {
 
 fn whole(stream: &mut TcpStream, status: u16, value: &Value) -> io::Result<()> {
     let body = value.to_string();
-    let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all((head + &body).as_bytes())
 }
 
