@@ -8,7 +8,7 @@ use twox_hash::XxHash3_64;
 use super::error::DatasetError;
 use super::open::{Dataset, TextRecord};
 use super::record::{Record, kind};
-use crate::limits::{COUNTED_KINDS, REMEMBERED_RECORDS, SHOWN_CHARACTERS};
+use crate::limits::{COUNTED_FIELDS, COUNTED_LANGUAGES, REMEMBERED_RECORDS, SHOWN_CHARACTERS};
 
 /// What was counted.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -120,7 +120,7 @@ impl Survey {
             self.without_language += 1;
             return;
         };
-        let name = if self.languages.len() < COUNTED_KINDS { language } else { "others" };
+        let name = if self.languages.len() < COUNTED_LANGUAGES { language } else { "others" };
         let count = self.languages.entry(name.to_owned()).or_default();
         count.records += 1;
         count.bytes += bytes;
@@ -142,7 +142,7 @@ impl Survey {
         for (name, value) in &record.fields {
             if let Some(field) = self.fields.iter_mut().find(|field| field.name == *name) {
                 *field.kinds.entry(kind(value)).or_default() += 1;
-            } else if self.fields.len() < COUNTED_KINDS {
+            } else if self.fields.len() < COUNTED_FIELDS {
                 self.fields.push(FieldCount::new(name, value));
             }
         }

@@ -93,7 +93,8 @@ pub(super) fn tell(event: Told<'_>, told: &mut usize, printer: &Printer) {
     if progress.done == 0 || part > *told {
         *told = part;
         let Progress { done, all, candidates } = progress;
-        printer.say(&format!("window {done} of {all}, {candidates} in it"));
+        let racing = if candidates > 1 { format!(", {candidates} candidates in it") } else { String::new() };
+        printer.say(&format!("{done} of {all} windows scored{racing}"));
     }
 }
 
