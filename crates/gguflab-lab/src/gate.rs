@@ -233,8 +233,8 @@ pub fn check_in_turn(
     stop: &Stop,
     watcher: &mut dyn BenchWatcher,
 ) -> Check {
-    let sequence = sequence(Design::GATE, &request.limits);
     let mut enough = |records: &[Record; 2]| {
+        let sequence = sequence(Design::GATE, &request.limits, records);
         let is_over = |one: &Threshold| {
             in_turn(one, records, &sequence).verdict != Gate::Inconclusive
                 || is_untold(&one.quantity, records)
@@ -242,6 +242,7 @@ pub fn check_in_turn(
         request.thresholds.iter().all(is_over)
     };
     let interleaved = interleave(sides, &request.limits, stop, watcher, &mut enough);
+    let sequence = sequence(Design::GATE, &request.limits, &interleaved.sides);
     let judge = |one| in_turn(one, &interleaved.sides, &sequence);
     let mut findings: Vec<Finding> = request.thresholds.iter().map(judge).collect();
     let mut remarks = Vec::new();

@@ -96,7 +96,8 @@ impl Run<'_> {
         }
         self.fresh = self.records.iter().all(|record| record.trials.iter().all(loads_fast));
         for block in 1..=limits.blocks {
-            if limits.seconds.is_some_and(|seconds| self.started.elapsed().as_secs_f64() >= seconds) {
+            let is_over = |seconds| self.started.elapsed().as_secs_f64() >= seconds;
+            if limits.seconds.is_some_and(is_over) || block > planned(limits, &self.records) {
                 return Reason::Time;
             }
             if let Err(reason) = self.block(block, &order(limits.seed, block)) {
@@ -138,6 +139,27 @@ impl Run<'_> {
         let place = Place { number, round: whole(block), purpose: Purpose::Compare };
         self.watcher.visit(number, 0);
         visit(laboratory, &request, place, self.stop, self.watcher)
+    }
+}
+
+/// Blocks that will be looked at: as many as are allowed or, under a limit of time, as will be begun before it is over if all
+/// take as long as the first one. Known before the first look, and the same for both sides, so that looks keep their promise.
+pub(crate) fn planned(limits: &Limits, sides: &[Record; 2]) -> usize {
+    let took = |round: u32| -> f64 {
+        let visits = sides.iter().flat_map(|record| &record.trials).filter(|trial| trial.round == round);
+        visits.filter_map(|trial| trial.duration).sum()
+    };
+    blocks_within(limits, took(0), took(1))
+}
+
+/// The same by the seconds of the warm-up and of the first block, 0 while there was none.
+fn blocks_within(limits: &Limits, warm_up: f64, first: f64) -> usize {
+    match limits.seconds {
+        Some(seconds) if first > 0.0 => {
+            let more = ((seconds - warm_up - first) / first).max(0.0) as usize;
+            limits.blocks.min(more.saturating_add(2))
+        }
+        _ => limits.blocks,
     }
 }
 
@@ -188,5 +210,15 @@ mod tests {
             assert_eq!((order[0], order[1]), (order[3], order[2]));
             assert_ne!(order[0], order[1]);
         }
+    }
+
+    #[test]
+    fn a_limit_of_time_leaves_as_many_blocks_as_begin_within_it() {
+        let planned = |seconds, first| blocks_within(&Limits { blocks: 16, seconds, seed: 0 }, 10.0, first);
+        assert_eq!((planned(None, 20.0), planned(Some(1e6), 20.0), planned(Some(9.0), 0.0)), (16, 16, 16));
+        assert_eq!(
+            (planned(Some(150.0), 20.0), planned(Some(31.0), 20.0), planned(Some(1.0), 20.0)),
+            (8, 2, 2)
+        );
     }
 }

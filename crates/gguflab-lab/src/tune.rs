@@ -101,7 +101,7 @@ pub fn tune(
         watcher.warning(warning);
     }
     if study.settings.quality.is_some() && !study.may_lose() {
-        watcher.warning("no knob that is searched changes what the model says: what is required of it holds");
+        watcher.warning("no knob that is searched changes what the model says: what is required of it holds for all that is searched");
     }
     let mut conclusion = None;
     while !stop.is_set() {

@@ -10,6 +10,12 @@ use std::collections::HashMap;
 /// Probability that sums of 32-bit floats do not tell from 0.
 const TINY: f64 = 1e-5;
 
+/// Logarithm of the least probability of a 32-bit float: a token that has less was not necessarily ruled out, and no more may
+/// be said of it in a lower bound.
+const LEAST: f64 = -104.0;
+/// How far above 0 the logarithm of a probability may lie by rounding.
+const ROUNDED: f32 = 1e-3;
+
 /// What is known of the tokens that may follow one place of a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Known<'a> {
@@ -33,14 +39,18 @@ pub struct Bound {
 }
 
 impl Known<'_> {
-    /// Whether there is nothing, or something that is no number.
+    /// Whether there is nothing, or something that is no number or no probability.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         let wrong = |number: f32| number.is_nan() || number == f32::INFINITY;
         match self {
-            Known::All(logits) => logits.is_empty() || logits.iter().any(|logit| wrong(*logit)),
+            Known::All(logits) => {
+                !logits.iter().any(|logit| logit.is_finite()) || logits.iter().any(|logit| wrong(*logit))
+            }
             Known::Likeliest(tokens) => {
-                tokens.is_empty() || tokens.iter().any(|(_, logarithm)| wrong(*logarithm))
+                let wrong = |logarithm: f32| wrong(logarithm) || logarithm > ROUNDED;
+                !tokens.iter().any(|(_, logarithm)| logarithm.is_finite())
+                    || tokens.iter().any(|(_, logarithm)| wrong(*logarithm))
             }
         }
     }
@@ -83,7 +93,7 @@ pub fn bound(reference: Known<'_>, candidate: Known<'_>) -> Bound {
         match found.get(&token) {
             Some(other) => {
                 // A token that is ruled out costs what an all but impossible one does, so that the sum stays a number.
-                let difference = logarithm - other.max(f64::from(f32::MIN));
+                let difference = logarithm - other.max(LEAST);
                 divergence += if p > 0.0 { p * difference } else { 0.0 };
                 largest_difference = largest_difference.max(if p > 0.0 { difference.abs() } else { 0.0 });
                 shared = (shared.0 + p, shared.1 + other.exp());
@@ -99,7 +109,8 @@ pub fn bound(reference: Known<'_>, candidate: Known<'_>) -> Bound {
         divergence += alone * (alone / share.max(TINY)).ln();
     }
     divergence += rest * (rest / (others - share).max(TINY)).ln();
-    let beyond = (1.0 - shared.0).max(1.0 - shared.1).max(0.0);
+    let beyond = (1.0 - shared.0).max(1.0 - shared.1);
+    let beyond = if beyond < TINY { 0.0 } else { beyond };
     Bound { divergence: divergence.max(0.0), beyond, largest_difference, same_top }
 }
 
@@ -173,6 +184,12 @@ mod tests {
         assert!((sum.hidden() - (1.0 - (-0.1f64).exp() - (-3.0f64).exp())).abs() < 1e-6);
         // Ruled out by the candidate: far, and still a number.
         let ruled_out = bound(Known::Likeliest(&fine), Known::Likeliest(&[(2, -0.01), (1, f32::MIN)]));
-        assert!(ruled_out.divergence > 1e3 && ruled_out.divergence.is_finite(), "{ruled_out:?}");
+        assert!(ruled_out.divergence > 90.0 && ruled_out.divergence.is_finite(), "{ruled_out:?}");
+        // What both all but rule out says nothing of how far they are apart.
+        let unlikely =
+            bound(Known::Likeliest(&[(1, 0.0), (2, -92.0)]), Known::Likeliest(&[(1, 0.0), (2, f32::MIN)]));
+        assert!(unlikely.divergence < 1e-6 && unlikely.beyond == 0.0, "{unlikely:?}");
+        let broken = [Known::All(&[f32::NEG_INFINITY; 3]), Known::Likeliest(&[(1, 0.5)]), Known::All(&[])];
+        assert!(broken.iter().all(Known::is_broken) && !Known::All(&[f32::NEG_INFINITY, 0.0]).is_broken());
     }
 }

@@ -4,7 +4,9 @@
 //! ln p − ln q over tokens that were drawn from the tail with chances in proportion to p: unbiased, whatever the
 //! candidate (importance sampling with the target itself). What q/p comes to over the whole tail is known, so it corrects
 //! the draws (a control variate, Owen 2013, *Monte Carlo theory, methods and examples*, section 8.9): without it the scatter
-//! of a near-lossless candidate is of the first order of its error, and the divergence of the second. With the tail as one
+//! of a near-lossless candidate is of the first order of its error, and the divergence of the second. Where the candidate
+//! gives much to tokens that are never drawn, because the reference all but rules them out, the ratios that were drawn are
+//! surely too small for what is known, and the draws stay as they are. With the tail as one
 //! bucket the sum is a lower bound for every candidate: merging outcomes never adds divergence (data-processing inequality,
 //! Cover & Thomas 2006, section 2.8).
 //!
@@ -172,6 +174,11 @@ impl Tail {
 /// Variance of ln p − ln q from which on q/p corrects nothing: log-normal ratios scatter more than what they correct then.
 const MOST_SCATTER: f64 = 2.0;
 
+/// Standard errors by which the mean q/p of the drawn tokens may differ from what is known of it. Ratios are skewed, so that
+/// 5 happen by chance, and to leave out the correction then would be a bias; more than these is probability that the
+/// candidate gives to tokens that are never drawn.
+const MOST_ERRORS: f64 = 12.0;
+
 /// ln p − ln q of the drawn tokens, each corrected by how far its q/p is from what q/p is on average, which is known. By
 /// how much is found from the other draws, so that each stays unbiased; where nothing can be found they are as they were.
 fn corrected(differences: &[f64], expected: f64) -> Vec<f64> {
@@ -189,12 +196,17 @@ fn corrected(differences: &[f64], expected: f64) -> Vec<f64> {
     let product: f64 = own.iter().zip(&own_ratios).map(|(own, ratio)| own * ratio).sum();
     let sum_of_squares = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
     let (square, own_square) = (sum_of_squares(&own_ratios), sum_of_squares(&own));
+    let count = ratios.len() as f64;
+    let missing = (ratios.iter().sum::<f64>() / count - expected).abs();
+    if missing > MOST_ERRORS * (square / others / count).sqrt() {
+        return differences.to_vec();
+    }
     let one = |((difference, ratio), (own, own_ratio)): ((&f64, &f64), (&f64, &f64))| {
         // Sums over the others: all are centred, so without one of them they come to its negative.
         let without = |sum: f64, one: f64, other: f64| sum - one * other - one * other / others;
         let variance = without(square, *own_ratio, *own_ratio);
         let scatter = without(own_square, *own, *own) / others;
-        let is_known = variance > 1e-12 * square && scatter < MOST_SCATTER;
+        let is_known = variance > 1e-24 * others * expected * expected && scatter < MOST_SCATTER;
         let share = if is_known { -without(product, *own, *own_ratio) / variance } else { 0.0 };
         difference + share.clamp(0.0, 1.0) * (ratio - expected)
     };

@@ -72,7 +72,7 @@ pub(crate) enum Verb {
     Devices(Devices),
     /// Measure one configuration: load, prefill, first token, decode, latency percentiles, memory
     Bench(Box<Bench>),
-    /// Show where the time goes: each layer and operator, beside what the processor can do
+    /// Show where the time goes: each layer and operator, beside what each device can do
     Profile(Profile),
     /// Find a faster configuration for this machine and a workload, and prove it
     Tune(Box<Tune>),

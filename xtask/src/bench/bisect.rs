@@ -23,6 +23,9 @@ pub(super) fn run(request: &Request) -> Result<Vec<Figure>> {
     if !model.is_real {
         bail!("the builds are measured with the real demo model, which could not be fetched");
     }
+    if !cfg!(target_arch = "x86_64") {
+        bail!("the slow builds lack instructions of x86, which this machine is not");
+    }
     test::build_programs(&request.environment)?;
     let good = peer::build(&request.environment, &["llama-bench"])?;
     let slow = peer::build_with(&request.environment, &["llama-bench"], SLOWER)?;

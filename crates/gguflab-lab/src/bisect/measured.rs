@@ -139,8 +139,7 @@ impl Measured<'_> {
     /// Measures both until it is decided whether the second is worse by more than the threshold.
     fn measure(&mut self, sides: &mut [Side; 2], threshold: f64) -> (Option<Look>, Reason) {
         let (quantity, limits) = (&self.request.quantity, &self.request.limits);
-        let sequence = sequence(Design::GATE, limits);
-        let look = |records: &_| sequence.as_ref()?.look(&blocks_of(quantity, records));
+        let look = |records: &_| sequence(Design::GATE, limits, records)?.look(&blocks_of(quantity, records));
         let mut enough = |records: &_| {
             let decided = look(records).and_then(|look| look.gate(threshold, quantity.direction));
             decided.is_some_and(|gate| gate != Gate::Inconclusive) || is_untold(quantity, records)

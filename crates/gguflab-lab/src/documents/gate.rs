@@ -90,7 +90,7 @@ pub(super) fn difference(check: &Check, threshold: &Threshold, limits: &Limits) 
     match check.against {
         Against::Stored => stored_difference(threshold, sides),
         Against::Build => {
-            let look = sequence(Design::GATE, limits)?.look(&blocks_of(&threshold.quantity, sides))?;
+            let look = sequence(Design::GATE, limits, sides)?.look(&blocks_of(&threshold.quantity, sides))?;
             Some(look.difference)
         }
     }

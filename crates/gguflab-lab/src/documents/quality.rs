@@ -50,7 +50,10 @@ pub(super) fn add(
         study.requirements.iter().filter(|one| one.quality().is_some()).collect();
     let texts: Vec<String> = required.iter().map(|one| format!("`{}`", one.text)).collect();
     document.heading(1, "Quality");
-    if !study.may_lose() {
+    let known: Vec<(&Configuration, &Said)> =
+        qualities.iter().filter(|(_, said)| said.is_itself() || said.windows() > 0).collect();
+    // What somebody asked for by name may lie outside of what is searched.
+    if !study.may_lose() && known.iter().all(|(_, said)| said.windows() == 0) {
         document.paragraph(format!(
             "No knob that was searched changes what the model says: {} held for everything that was tried, and nothing \
              was scored.",
@@ -58,8 +61,6 @@ pub(super) fn add(
         ));
         return;
     }
-    let known: Vec<(&Configuration, &Said)> =
-        qualities.iter().filter(|(_, said)| said.is_itself() || said.windows() > 0).collect();
     document.paragraph(in_words(study, settings, &known, OpenStudy::elapsed(trials)));
     document.table(found(study, &required, &known, conclusion));
     for requirement in required {

@@ -1,9 +1,9 @@
 //! What is refused before anything is loaded.
 
-use super::{EvaluateError, EvaluateRequest, Rule, sides};
+use super::{EvaluateError, EvaluateRequest, Rule, Side, sides};
 use gguflab_types::evaluation::Source;
 use gguflab_types::knob::Scope;
-use gguflab_types::{Configuration, KNOBS};
+use gguflab_types::{Configuration, KNOBS, ModelIdentity};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(request: &EvaluateRequest) -> Result<(), EvaluateError> {
@@ -14,16 +14,40 @@ pub(super) fn check(request: &EvaluateRequest) -> Result<(), EvaluateError> {
     refusal.map_or(Ok(()), |reason| Err(EvaluateError::Refused(reason)))
 }
 
+/// The same of what the trials of a tune are held against: `model` is theirs.
+pub(crate) fn check_reference(reference: &Side, model: &ModelIdentity) -> Result<(), EvaluateError> {
+    let (name, own) = (&reference.identity.name, &reference.identity.tokenizer);
+    let refusal = match &reference.source {
+        Source::Store { .. } if !own.is_empty() && *own != model.tokenizer => {
+            Some(another_tokenizer(name, &model.file))
+        }
+        Source::Store { .. } => None,
+        Source::Model { configuration, .. } => {
+            let (set, usual) = (of_process(configuration), of_process(&Configuration::new()));
+            set.keys().find(|knob| set.get(*knob) != usual.get(*knob)).map(|knob| {
+                format!(
+                    "{knob} of {name} holds for the process that runs it, which is that of the trials: leave it out, or \
+                     record the reference (gguflab logits record) and name the store"
+                )
+            })
+        }
+    };
+    refusal.map_or(Ok(()), |reason| Err(EvaluateError::Refused(reason)))
+}
+
+fn another_tokenizer(store: &str, other: &str) -> String {
+    format!(
+        "{store} was recorded with another tokenizer than that of {other}: record the reference of this model's family"
+    )
+}
+
 /// Models are compared token by token where they are loaded; a store only says the hash of its tokenizer, if that.
 fn tokenizers(request: &EvaluateRequest) -> Option<String> {
     let known = || sides(request).filter(|side| !side.identity.tokenizer.is_empty());
     let stores = known().filter(|side| matches!(side.source, Source::Store { .. }));
     for store in stores {
         if let Some(other) = known().find(|side| side.identity.tokenizer != store.identity.tokenizer) {
-            return Some(format!(
-                "{} was recorded with another tokenizer than that of {}: record the reference of this model's family",
-                store.identity.name, other.identity.name
-            ));
+            return Some(another_tokenizer(&store.identity.name, &other.identity.name));
         }
     }
     None

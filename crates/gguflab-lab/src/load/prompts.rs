@@ -3,7 +3,7 @@
 use super::{Endpoint, Told};
 use crate::dataset::{CountTokens, Dataset, DatasetError};
 use gguflab_data::sums;
-use gguflab_engine::EngineError;
+use gguflab_engine::{EngineError, Stop};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
@@ -88,16 +88,18 @@ impl OwnPrompts {
     }
 
     /// Without those that a server has no room for. Of one that does not tell its context, or has no tokenizer, none is left
-    /// out: it refuses what it cannot take, and that is counted. `longest` is the most tokens that a prompt may have.
+    /// out: it refuses what it cannot take, and that is counted. `longest` is the most tokens that a prompt may have. Counting
+    /// ends when it is stopped; then all that were not counted are kept, since nothing will be sent.
     ///
     /// # Errors
-    /// [`DatasetError`] when none is left, or `longest` is asked of a server that cannot count.
+    /// [`DatasetError`] when none is left, or the server does not count what it is asked to.
     pub fn fitting_server(
         self,
         endpoint: &Endpoint,
         told: &Told,
         generate: u32,
         longest: Option<u32>,
+        stop: &Stop,
     ) -> Result<OwnPrompts, DatasetError> {
         let overhead = if told.is_llama_cpp { endpoint.overhead() } else { None };
         let Some(overhead) = overhead else {
@@ -110,12 +112,19 @@ impl OwnPrompts {
             };
         };
         let Some(limit) = limit(told.context, overhead, generate, longest) else { return Ok(self) };
-        // No token is shorter than a byte: most prompts need not be counted.
-        let count = |text: &String| match text.len() as u64 <= limit {
-            true => None,
-            false => endpoint.tokenize(text, false).map(|tokens| tokens.len() as u64),
+        // No token is shorter than a byte, but for those that a tokenizer puts around: most prompts need not be counted.
+        let count = |text: &String| {
+            match text.len() as u64 + AROUND <= limit || stop.is_set() {
+            true => Ok(None),
+            false => endpoint.tokenize(text, false).map(|tokens| Some(tokens.len() as u64)).ok_or_else(|| {
+                DatasetError::Request(format!(
+                    "the server at {} stopped counting the tokens of prompts: is it overloaded? Try again, or take shorter prompts",
+                    endpoint.host
+                ))
+            }),
+        }
         };
-        let lengths: Vec<Option<u64>> = self.texts.iter().map(count).collect();
+        let lengths: Vec<Option<u64>> = self.texts.iter().map(count).collect::<Result<_, _>>()?;
         self.keep(&lengths, limit)
     }
 

@@ -1,7 +1,8 @@
 //! By what text quality is judged, and against what: what a study keeps of it, and what is needed to score.
 
 use crate::evaluate::{
-    EvaluateError, Side, SideIdentity, Text, TextIdentity, check_texts, chunks, text_identity,
+    EvaluateError, Side, SideIdentity, Text, TextIdentity, check_reference, check_texts, chunks,
+    text_identity,
 };
 use crate::laboratory::Laboratory;
 use gguflab_engine::{Control, ENGINES, Stop, scores};
@@ -38,7 +39,8 @@ impl QualityRequest {
     /// Of texts, cut and scored in this way, against a reference of its own if there is one.
     ///
     /// # Errors
-    /// [`EvaluateError::NoLogits`] for an engine that scores nothing; a file that cannot be read.
+    /// [`EvaluateError::NoLogits`] for an engine that scores nothing, [`EvaluateError::Refused`] for a reference of another
+    /// tokenizer or process; a file that cannot be read.
     pub fn new(
         laboratory: &Laboratory,
         texts: Vec<Text>,
@@ -51,6 +53,9 @@ impl QualityRequest {
             let rows = ENGINES.iter().filter(|row| row.scores).map(|row| row.name);
             let known = rows.collect::<Vec<&str>>().join(" or ");
             return Err(EvaluateError::NoLogits { kind: kind.clone(), known });
+        }
+        if let Some(reference) = reference {
+            check_reference(reference, &laboratory.subject.model)?;
         }
         let settings = QualitySettings {
             reference: reference.map(Side::with_content).transpose()?.map(nameless),

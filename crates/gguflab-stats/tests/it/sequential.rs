@@ -181,9 +181,13 @@ fn scenarios() -> Vec<Scenario> {
 
 #[test]
 fn a_gate_errs_seldom_at_its_threshold() {
-    for scenario in scenarios() {
+    // As many blocks as usual, and as few as a limit of time may leave.
+    let designs = [Design::GATE, Design::GATE.with_most(6)];
+    for (design, scenario) in
+        designs.iter().flat_map(|design| scenarios().into_iter().map(move |one| (*design, one)))
+    {
         let scenario = Scenario { difference: -0.1, ..scenario };
-        let found = play(Design::GATE, scenario, |look| look.gate(0.1, Direction::Higher));
+        let found = play(design, scenario, |look| look.gate(0.1, Direction::Higher));
         holds("fails at the threshold", &scenario, share(&found, &[Gate::Fail]), 0.025);
         holds("passes at the threshold", &scenario, share(&found, &[Gate::Pass]), 0.025);
     }

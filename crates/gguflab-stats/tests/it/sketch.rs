@@ -101,6 +101,48 @@ fn the_estimate_is_unbiased_and_knows_its_error() {
     }
 }
 
+/// Mean and spread of estimates from 400 sketches.
+fn estimates(reference: &[f32], candidate: &[f32], random: &mut ChaCha8Rng) -> (f64, f64) {
+    let size = Size { head: 1, tail: 64 };
+    let one = |_| {
+        let kept = sketch(reference, 0, size, random).expect("a row of numbers");
+        score(&kept, candidate, 0).estimate.expect("an estimate")
+    };
+    let found: Vec<f64> = (0..400).map(one).collect();
+    let mean = found.iter().sum::<f64>() / 400.0;
+    (mean, (found.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / 399.0).sqrt())
+}
+
+#[test]
+fn draws_of_a_near_lossless_candidate_scatter_by_less_than_its_divergence() {
+    let mut random = generator(7);
+    let reference = row(1792, 0.3, &mut random);
+    let candidate = near(&reference, 0.01, &mut random);
+    let exact = divergence(&reference, &candidate);
+    let (mean, spread) = estimates(&reference, &candidate, &mut random);
+    assert!(spread < 0.5 * exact, "{spread} for {exact}: as drawn it would be 20 times the divergence");
+    assert!((mean - exact).abs() < 0.2 * exact, "{mean} instead of {exact}");
+}
+
+#[test]
+fn what_a_candidate_gives_to_tokens_that_are_never_drawn_corrects_nothing() {
+    let mut random = generator(8);
+    for ruled_out in [RULED_OUT, -40.0] {
+        let mut reference = row(1000, 0.3, &mut random);
+        reference.push(ruled_out);
+        let mut candidate = near(&reference, 0.01, &mut random);
+        let all: f64 = candidate[..1000].iter().map(|logit| f64::from(*logit).exp()).sum();
+        candidate[1000] = (all / 9.0).ln() as f32;
+        let exact = divergence(&reference, &candidate);
+        assert!((exact + 0.9f64.ln()).abs() < 0.01, "a tenth goes where nothing was: {exact}");
+        let (mean, spread) = estimates(&reference, &candidate, &mut random);
+        assert!(
+            (mean - exact).abs() <= 4.0 * spread / 20.0 + 1e-6,
+            "{mean} instead of {exact}, spread {spread}"
+        );
+    }
+}
+
 #[test]
 fn the_bound_holds_and_tightens_with_the_head() {
     let mut random = generator(4);

@@ -107,7 +107,9 @@ fn there(
     let told = endpoint.ask()?;
     if let Some(own) = request.prompts.take() {
         let longest = arguments.load.longest_prompt;
-        request.prompts = Some(own.fitting_server(&endpoint, &told, most_generated(workload), longest)?);
+        printer.say("the server counts the tokens of long prompts");
+        let generated = most_generated(workload);
+        request.prompts = Some(own.fitting_server(&endpoint, &told, generated, longest, stop)?);
     }
     let mut watcher = Watcher { printer, workload };
     Ok(load_endpoint(&endpoint, told, workload, &request, stop, &mut watcher)?)

@@ -2,6 +2,7 @@
 
 use crate::evaluate::{cells, document, number, text};
 use crate::support::{Place, finish};
+use gguflab_format::{TinyArchitecture, TinyModel, write_tiny};
 use gguflab_lab::quality::is_window;
 use gguflab_report::Document;
 use gguflab_types::{Outcome, Trial};
@@ -160,4 +161,26 @@ fn an_engine_refuses_what_quality_cannot_be_judged_by() {
         place.check(&format!("{line} {words}"), code, said);
     }
     assert!(!place.path("s.db").exists(), "what cannot be tuned leaves no file behind");
+}
+
+#[test]
+fn an_engine_refuses_a_reference_of_another_tokenizer_or_process() {
+    let place = place();
+    let wider = TinyModel { vocabulary: 600, ..TinyModel::new(TinyArchitecture::Llama) };
+    write_tiny(&place.path("wider.gguf"), &wider).unwrap();
+    let record = "logits record wider.gguf --text text.txt --context 64 --chunks 0..9 --set threads=1 -o wider.parquet";
+    place.check(record, 0, "is whole");
+    let tune =
+        format!("{TUNE} --require divergence<0.05").replace("{}", &place.folder().display().to_string());
+    for (reference, said) in [
+        ("wider.parquet", "recorded with another tokenizer"),
+        ("tiny.gguf env:SOMETHING=1", "env:SOMETHING of tiny"),
+    ] {
+        let data = ["--data", "text.txt", "--reference", reference];
+        let words: Vec<&str> = tune.split_whitespace().chain(data).collect();
+        let mut command = place.with_arguments(&words);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let ended = finish(command.spawn().unwrap());
+        assert!(ended.status.code() == Some(3) && ended.has(said), "{reference}: {ended}");
+    }
 }
