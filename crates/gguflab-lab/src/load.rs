@@ -4,6 +4,7 @@ pub mod figures;
 pub mod knee;
 mod prompts;
 
+use crate::bench::now;
 use crate::laboratory::Laboratory;
 use crate::requirement::Requirement;
 use gguflab_engine::load::{Attend, Busy, Prompts, Service, drive};
@@ -14,7 +15,7 @@ use gguflab_types::{
     Workload, metric,
 };
 use serde::{Deserialize, Serialize};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 pub use gguflab_engine::load::{
     Arrivals, Course, Endpoint, FailureKind, Level, MOST_AT_ONCE, Plan, Source, Told,
@@ -249,7 +250,7 @@ fn record(subject: Subject, workload: Workload, request: &LoadRequest) -> LoadRe
         levels: Vec::new(),
         peak_memory: None,
         ending: Ending::measured(),
-        started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
+        started: now(),
     }
 }
 

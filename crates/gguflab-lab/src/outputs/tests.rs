@@ -3,14 +3,16 @@
 use super::*;
 use gguflab_format::{TinyArchitecture, TinyModel, write_tiny};
 
-/// The worker, where `GGUFLAB_WORKER` names it; under `CI=true` it has to be there.
+/// What a variable names; under `CI=true` it has to be there.
+fn named(variable: &str) -> Option<String> {
+    let program = std::env::var(variable).unwrap_or_default();
+    let required = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!required || !program.is_empty(), "{variable} has to name a program in CI");
+    Some(program).filter(|program| !program.is_empty())
+}
+
 fn worker() -> Option<EngineSpecification> {
-    let worker = std::env::var_os("GGUFLAB_WORKER").unwrap_or_default();
-    if worker.is_empty() {
-        let required = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!required, "GGUFLAB_WORKER has to name the worker in CI");
-        return None;
-    }
+    let worker = named("GGUFLAB_WORKER")?;
     Some(EngineSpecification {
         kind: "embedded".to_string(),
         worker: worker.into(),
@@ -77,14 +79,8 @@ fn a_real_engine_says_the_same_twice_and_another_file_something_else() {
     assert_eq!(left, 4, "only the models are left");
 }
 
-/// llama-server, where `GGUFLAB_LLAMA_SERVER` names it; under `CI=true` it has to be there.
 fn server() -> Option<EngineSpecification> {
-    let program = std::env::var("GGUFLAB_LLAMA_SERVER").unwrap_or_default();
-    if program.is_empty() {
-        let required = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!required, "GGUFLAB_LLAMA_SERVER has to name llama-server in CI");
-        return None;
-    }
+    let program = named("GGUFLAB_LLAMA_SERVER")?;
     Some(EngineSpecification {
         kind: "llama-server".to_string(),
         target: Some(program),

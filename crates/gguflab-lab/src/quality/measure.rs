@@ -1,13 +1,14 @@
 //! Scoring what is not known yet of the settings of a trial.
 
 use super::{QualityRequest, Said, window};
+use crate::bench::now;
 use crate::evaluate::shuffled;
 use crate::laboratory::Laboratory;
 use crate::run::Recorder;
 use crate::study::OpenStudy;
 use gguflab_engine::{Control, Stop};
 use gguflab_types::{Configuration, Deadlines, Ending, Event, Outcome};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// What it takes to score.
 pub(crate) struct Scoring<'a> {
@@ -94,8 +95,4 @@ fn while_scoring(ending: Ending) -> Ending {
         Outcome::Cancelled => ending,
         _ => Ending { cause: format!("while its quality was judged: {}", ending.cause), ..ending },
     }
-}
-
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }

@@ -36,10 +36,21 @@ pub(crate) fn number(cell: &Cell) -> f64 {
     }
 }
 
-#[test]
-fn an_engine_is_not_far_from_itself() {
+/// A place with the small model and the text.
+pub(crate) fn place_with_text() -> Place {
     let place = Place::with_model();
     place.write("text.txt", text());
+    place
+}
+
+/// Of the first candidate.
+pub(crate) fn divergence(ended: &Ended) -> f64 {
+    number(cells(&document(ended), "Distance", "KL divergence")[0])
+}
+
+#[test]
+fn an_engine_is_not_far_from_itself() {
+    let place = place_with_text();
     let line = "evaluate tiny.gguf --reference tiny.gguf --text text.txt --context 64 --chunks 0..8 --set threads=1 --json";
     let found = document(&place.check(line, 0, "8 windows of 8 scored"));
     let divergences = cells(&found, "Distance", "KL divergence");
@@ -71,11 +82,7 @@ fn an_engine_tells_other_settings_and_texts_apart() {
         "threads=1",
     ]);
     words.extend(["--text", "english=en.txt", "--text", "zeros.txt", "--chunks", "0..60", "--json", "-q"]);
-    let run = || {
-        let mut command = place.with_arguments(&words);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-        finish(command.spawn().unwrap())
-    };
+    let run = || place.run_words(&words);
     let ended = run();
     assert!(ended.status.success(), "{ended}");
     let found = document(&ended);
@@ -131,8 +138,7 @@ fn an_engine_that_was_killed_goes_on_to_the_same_numbers() {
 
 #[test]
 fn an_engine_refuses_what_cannot_be_compared() {
-    let place = Place::with_model();
-    place.write("text.txt", text());
+    let place = place_with_text();
     place.write("short.txt", "Too short.");
     place.write("latin.txt", b"caf\xe9 ".repeat(500));
     let model = gguflab_format::TinyModel {
@@ -158,13 +164,10 @@ fn an_engine_refuses_what_cannot_be_compared() {
 
 #[test]
 fn an_engine_refuses_settings_of_a_process_that_differ_between_sides() {
-    let place = Place::with_model();
-    place.write("text.txt", text());
+    let place = place_with_text();
     let run = |words: &[&str]| {
-        let mut command = place.with_arguments(&[words, &["--text", "text.txt", "--context", "64"]].concat());
-        command.args(["--chunks", "0..1", "--set", "threads=1", "-q"]);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-        finish(command.spawn().unwrap())
+        let shared = "--text text.txt --context 64 --chunks 0..1 --set threads=1 -q";
+        place.run_words(&words.iter().copied().chain(shared.split_whitespace()).collect::<Vec<&str>>())
     };
     let apart = run(&["evaluate", "tiny.gguf env:GGUFLAB_TEST_VARIABLE=1", "--reference", "tiny.gguf"]);
     assert_eq!(apart.status.code(), Some(3), "{apart}");
@@ -177,8 +180,7 @@ fn an_engine_refuses_settings_of_a_process_that_differ_between_sides() {
 
 #[test]
 fn an_engine_is_heard_by_whoever_wants_to() {
-    let place = Place::with_model();
-    place.write("text.txt", text());
+    let place = place_with_text();
     let line = "evaluate tiny.gguf --text text.txt --context 64 --chunks 0..1 --set threads=1";
     place.check(&format!("{line} -vv"), 0, "  engine: ");
     assert!(!place.check(&format!("{line} -v --anew"), 0, "scored").has("  engine: "));
@@ -270,13 +272,8 @@ fn an_engine_reads_datasets_language_by_language() {
 
 #[test]
 fn an_engine_decides_which_candidate_is_nearer() {
-    let place = Place::with_model();
-    place.write("text.txt", text());
-    let run = |words: &[&str]| {
-        let mut command = place.with_arguments(words);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-        finish(command.spawn().unwrap())
-    };
+    let place = place_with_text();
+    let run = |words: &[&str]| place.run_words(words);
     let shared = [
         "--reference",
         "tiny.gguf",
@@ -313,14 +310,8 @@ fn an_engine_decides_which_candidate_is_nearer() {
 
 #[test]
 fn an_engine_draws_the_composite_against_the_chunks_of_importance_matrices() {
-    let place = Place::with_model();
-    place.write("text.txt", text());
-    let other = gguflab_format::TinyModel {
-        vocabulary: 512,
-        seed: 7,
-        ..gguflab_format::TinyModel::new(TinyArchitecture::Llama)
-    };
-    gguflab_format::write_tiny(&place.path("other.gguf"), &other).unwrap();
+    let place = place_with_text();
+    place.write_other("other.gguf");
     let files = [place.path("tiny.gguf"), place.path("more.gguf")];
     let titles = |chunks: Option<u64>| {
         let change = |metadata: &mut gguflab_format::Metadata| {
@@ -346,8 +337,7 @@ fn an_engine_draws_the_composite_against_the_chunks_of_importance_matrices() {
 
 #[test]
 fn an_engine_puts_speed_and_perplexity_into_one_record() {
-    let place = Place::with_model();
-    place.write("text.txt", text());
+    let place = place_with_text();
     let bench = "bench tiny.gguf --prompt 16 --generate 8 --visits 1 -q --data text.txt --out card.json";
     place.check(bench, 0, "bits per byte");
     let card: serde_json::Value = serde_json::from_str(&place.read("card.json")).unwrap();
@@ -365,8 +355,7 @@ fn an_engine_puts_speed_and_perplexity_into_one_record() {
 
 #[test]
 fn an_engine_with_broken_logits_is_told_and_gives_no_figure() {
-    let place = Place::with_model();
-    place.write("text.txt", text());
+    let place = place_with_text();
     let mut bytes = std::fs::read(place.path("tiny.gguf")).unwrap();
     let model = gguflab_format::Model::open(&place.path("tiny.gguf")).unwrap();
     let norm = model.tensor_ranges().find(|range| range.tensor.name == "output_norm.weight").unwrap();
@@ -391,14 +380,8 @@ fn an_engine_with_broken_logits_is_told_and_gives_no_figure() {
 
 #[test]
 fn an_engine_tells_of_windows_whose_scores_are_over_a_megabyte() {
-    let place = Place::with_model();
-    place.write("text.txt", text());
-    let other = gguflab_format::TinyModel {
-        vocabulary: 512,
-        seed: 7,
-        ..gguflab_format::TinyModel::new(TinyArchitecture::Llama)
-    };
-    gguflab_format::write_tiny(&place.path("other.gguf"), &other).unwrap();
+    let place = place_with_text();
+    place.write_other("other.gguf");
     let sides = "other.gguf ".repeat(7);
     let line = format!(
         "evaluate {sides} --reference tiny.gguf --text text.txt --protocol every-position --context 4096 --chunks 0..1 \

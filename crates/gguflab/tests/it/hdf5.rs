@@ -1,25 +1,14 @@
 //! llama-gguf-optimize's files through the command line; needs the cargo feature `hdf5` in program and worker.
 
-use crate::evaluate::{cells, document, number, text};
-use crate::support::{Ended, Place};
+use crate::evaluate::{cells, divergence, document, number, place_with_text};
 use gguflab_format::TinyModel;
 use gguflab_report::Cell;
 
 const TEXT: &str = "--text text.txt --context 64 --chunks 0..6 --set threads=1";
 
-fn place() -> Place {
-    let place = Place::with_model();
-    place.write("text.txt", text());
-    place
-}
-
-fn divergence(ended: &Ended) -> f64 {
-    number(cells(&document(ended), "Distance", "KL divergence")[0])
-}
-
 #[test]
 fn an_engine_is_compared_with_logits_in_hdf5() {
-    let place = place();
+    let place = place_with_text();
     for (form, most, made_of) in [("hdf5", 0.0, None), ("hdf5-half", 1e-4, Some("16 bits"))] {
         place.check(&format!("logits record tiny.gguf {TEXT} --form {form} -o {form}.h5"), 0, "is whole");
         place.check(&format!("logits show {form}.h5"), 0, "stored: whole rows");
@@ -35,7 +24,7 @@ fn an_engine_is_compared_with_logits_in_hdf5() {
 
 #[test]
 fn an_engine_writes_a_result_file_in_hdf5_that_is_shown_again() {
-    let place = place();
+    let place = place_with_text();
     let other =
         TinyModel { vocabulary: 512, seed: 7, ..TinyModel::new(gguflab_format::TinyArchitecture::Llama) };
     gguflab_format::write_tiny(&place.path("other.gguf"), &other).unwrap();

@@ -1,6 +1,6 @@
 //! Stores of logits through the command line, and the files that are shared with the real llama-perplexity.
 
-use crate::evaluate::{cells, document, number, text};
+use crate::evaluate::{cells, divergence, document, number, place_with_text, text};
 use crate::processes::signal;
 use crate::support::{Ended, Place, finish, given};
 use gguflab_report::{Cell, Document};
@@ -10,19 +10,9 @@ use std::process::Command;
 
 const TEXT: &str = "--text text.txt --context 64 --chunks 0..12 --set threads=1";
 
-fn place() -> Place {
-    let place = Place::with_model();
-    place.write("text.txt", text());
-    place
-}
-
-fn divergence(ended: &Ended) -> f64 {
-    number(cells(&document(ended), "Distance", "KL divergence")[0])
-}
-
 #[test]
 fn an_engine_is_compared_with_what_was_recorded() {
-    let place = place();
+    let place = place_with_text();
     place.check(&format!("logits record tiny.gguf {TEXT} -o s.parquet --head 256 --tail 256"), 0, "is whole");
     place.check(&format!("logits record tiny.gguf {TEXT} -o s.kld --form llama"), 0, "is whole");
     place.check("logits show s.parquet", 0, "256 likeliest and 256 drawn");
@@ -30,9 +20,7 @@ fn an_engine_is_compared_with_what_was_recorded() {
     let other = "'tiny.gguf cache-type-k=q4_0'";
     let run = |words: &str| {
         let words: Vec<String> = gguflab_lab::pasted::split(words).unwrap();
-        let mut command = place.with_arguments(&words);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-        let ended = finish(command.spawn().unwrap());
+        let ended = place.run_words(&words);
         assert!(ended.status.success(), "{words:?} {ended}");
         ended
     };
@@ -64,7 +52,7 @@ fn marks(ended: &Ended, caption: &str) -> Vec<String> {
 
 #[test]
 fn an_engine_never_shows_a_bound_or_16_bits_as_anything_else() {
-    let place = place();
+    let place = place_with_text();
     place.check(&format!("logits record tiny.gguf {TEXT} -o s.parquet"), 0, "is whole");
     place.check(&format!("logits record tiny.gguf {TEXT} -o s.kld --form llama"), 0, "is whole");
     let line = "evaluate s.parquet tiny.gguf s.kld --reference s.parquet --json -q";
@@ -106,7 +94,7 @@ fn an_engine_never_shows_a_bound_or_16_bits_as_anything_else() {
 
 #[test]
 fn an_engine_refuses_stores_of_something_else() {
-    let place = place();
+    let place = place_with_text();
     place.check(&format!("logits record tiny.gguf {TEXT} -o s.parquet"), 0, "is whole");
     place.write("other.txt", text().replace("model", "madel"));
     let model = gguflab_format::TinyModel {
@@ -137,7 +125,7 @@ fn an_engine_refuses_stores_of_something_else() {
 
 #[test]
 fn an_engine_that_was_killed_goes_on_recording_to_the_same_store() {
-    let place = place();
+    let place = place_with_text();
     let line = "logits record tiny.gguf --text text.txt --context 64 --set threads=1 --tail 16 -q -o";
     place.check(&format!("{line} whole.parquet"), 0, "is whole");
     let child = place.start(&format!("{line} killed.parquet"));

@@ -1,7 +1,7 @@
 //! `tune --require` on what the model says, with the real worker.
 
-use crate::evaluate::{cells, document, number, text};
-use crate::support::{Place, finish};
+use crate::evaluate::{cells, document, number, place_with_text, text};
+use crate::support::Place;
 use gguflab_format::{TinyArchitecture, TinyModel, write_tiny};
 use gguflab_lab::quality::is_window;
 use gguflab_report::Document;
@@ -19,12 +19,6 @@ fn judged(page: &Document) -> Vec<String> {
     table.rows.iter().map(|row| format!("{row:?}")).collect()
 }
 
-fn place() -> Place {
-    let place = Place::with_model();
-    place.write("text.txt", text());
-    place
-}
-
 /// The trials that scored windows, and how many.
 fn scorers(trials: &[Trial]) -> Vec<(String, usize)> {
     let windows = |trial: &Trial| trial.repetitions.iter().filter(|one| is_window(one)).count();
@@ -39,10 +33,7 @@ fn bound(place: &Place) -> f64 {
         let side = format!("tiny.gguf cache-type-k={cache}");
         let mut words = vec!["evaluate", &side, "--reference", "tiny.gguf", "--text", "text.txt"];
         words.extend(["--context", "64", "--chunks", "0..40", "--set", "threads=1", "--json", "-q"]);
-        let mut command = place.with_arguments(&words);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-        let ended = finish(command.spawn().unwrap());
-        number(cells(&document(&ended), "Distance", "KL divergence")[0])
+        crate::evaluate::divergence(&place.run_words(&words))
     };
     let (fine, coarse) = (divergence("q8_0"), divergence("q4_0"));
     assert!(coarse > 4.0 * fine, "{fine} {coarse}");
@@ -51,7 +42,7 @@ fn bound(place: &Place) -> f64 {
 
 #[test]
 fn an_engines_lossy_settings_are_held_to_what_is_required_and_scored_once() {
-    let place = place();
+    let place = place_with_text();
     let tune = format!("{TUNE} --require divergence<{:.9} --data text.txt", bound(&place));
     place.check(&format!("{tune} --budget-runs 3"), 0, "Quality");
     let first = place.trials("s.db", "s");
@@ -89,7 +80,7 @@ fn an_engines_lossy_settings_are_held_to_what_is_required_and_scored_once() {
 
 #[test]
 fn an_engine_that_loses_nothing_by_what_is_searched_scores_nothing() {
-    let place = place();
+    let place = place_with_text();
     let tune = TUNE
         .replace("--only cache-type-k", "--only ubatch")
         .replace("cache-type-k=f16,q8_0,q4_0", "ubatch=16,32");
@@ -104,16 +95,14 @@ fn an_engine_that_loses_nothing_by_what_is_searched_scores_nothing() {
 
 #[test]
 fn an_engine_is_held_against_another_reference_where_one_is_named() {
-    let place = place();
+    let place = place_with_text();
     // The baseline's own cache is coarse; against the model as it is meant to be, it loses something too.
     let tune = TUNE.replace("threads=1", "threads=1 --baseline cache-type-k=q4_0");
     let line =
         format!("{tune} --require divergence<{:.9} --data text.txt --budget-runs 8 --json", bound(&place));
     let line = line.replace("{}", &place.folder().display().to_string());
     let words = line.split_whitespace().chain(["--reference", "tiny.gguf threads=1"]);
-    let mut command = place.with_arguments(&words.collect::<Vec<&str>>());
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let ended = finish(command.spawn().unwrap());
+    let ended = place.run_words(&words.collect::<Vec<&str>>());
     assert!(ended.status.success(), "{ended}");
     let rows = judged(&document(&ended));
     let row = |cache: &str| rows.iter().find(|row| row.contains(&format!("cache-type-k={cache}"))).unwrap();
@@ -125,7 +114,7 @@ fn an_engine_is_held_against_another_reference_where_one_is_named() {
 
 #[test]
 fn an_engine_refuses_what_quality_cannot_be_judged_by() {
-    let place = place();
+    let place = place_with_text();
     place.write("short.txt", "A few words.");
     place.write("some.txt", text().chars().take(700).collect::<String>());
     let long = "--data text.txt";
@@ -165,7 +154,7 @@ fn an_engine_refuses_what_quality_cannot_be_judged_by() {
 
 #[test]
 fn an_engine_refuses_a_reference_of_another_tokenizer_or_process() {
-    let place = place();
+    let place = place_with_text();
     let wider = TinyModel { vocabulary: 600, ..TinyModel::new(TinyArchitecture::Llama) };
     write_tiny(&place.path("wider.gguf"), &wider).unwrap();
     let record = "logits record wider.gguf --text text.txt --context 64 --chunks 0..9 --set threads=1 -o wider.parquet";
@@ -178,9 +167,7 @@ fn an_engine_refuses_a_reference_of_another_tokenizer_or_process() {
     ] {
         let data = ["--data", "text.txt", "--reference", reference];
         let words: Vec<&str> = tune.split_whitespace().chain(data).collect();
-        let mut command = place.with_arguments(&words);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-        let ended = finish(command.spawn().unwrap());
+        let ended = place.run_words(&words);
         assert!(ended.status.code() == Some(3) && ended.has(said), "{reference}: {ended}");
     }
 }

@@ -42,6 +42,12 @@ impl Place {
         write_tiny(&self.path(name), &model).unwrap();
     }
 
+    /// A model with other weights than `tiny.gguf`, of the same tokenizer.
+    pub(crate) fn write_other(&self, name: &str) {
+        let model = TinyModel { vocabulary: 512, seed: 7, ..TinyModel::new(TinyArchitecture::Llama) };
+        write_tiny(&self.path(name), &model).unwrap();
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -98,6 +104,12 @@ impl Place {
 
     pub(crate) fn run(&self, line: &str) -> Ended {
         finish(self.command(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Runs with words that may have spaces in them.
+    pub(crate) fn run_words(&self, words: &[impl AsRef<std::ffi::OsStr>]) -> Ended {
+        let mut command = self.with_arguments(words);
+        finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
     /// Runs and expects an exit code and, on one of the two streams, some words.
