@@ -19,6 +19,34 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+/// Who is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Host<'a> {
+    /// The server's name.
+    pub(crate) name: &'a str,
+    /// The key that it wants.
+    pub(crate) key: Option<&'a Key>,
+}
+
+/// A server's key. It is sent, and never shown or kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key(String);
+
+impl Key {
+    /// `None` for what no key can be: nothing, or what a line of a request cannot hold (RFC 9110, section 5.5).
+    #[must_use]
+    pub fn new(text: &str) -> Option<Key> {
+        let is_sound = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_sound.then(|| Key(text.to_string()))
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Key(…)")
+    }
+}
+
 /// What a server on this machine is called in a request.
 const HERE: &str = "localhost";
 
@@ -32,7 +60,7 @@ pub(crate) fn exchange(
     body: Option<&str>,
     limit: Duration,
 ) -> io::Result<Answer> {
-    ask(address, HERE, path, body, limit)
+    ask(address, &Host { name: HERE, key: None }, path, body, limit)
 }
 
 /// A short question to a server by its name, answered within a time.
@@ -41,7 +69,7 @@ pub(crate) fn exchange(
 /// What the system says, or that this is no HTTP.
 pub(crate) fn ask(
     address: SocketAddr,
-    host: &str,
+    host: &Host<'_>,
     path: &str,
     body: Option<&str>,
     limit: Duration,
@@ -61,16 +89,18 @@ pub(crate) fn ask(
 /// What the system says.
 pub(crate) fn send(stream: &mut TcpStream, path: &str, body: Option<&str>) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.write_all(request(HERE, path, body).as_bytes())
+    stream.write_all(request(&Host { name: HERE, key: None }, path, body).as_bytes())
 }
 
 /// A whole request on a connection of its own: `POST` when there is a body, else `GET`.
-pub(crate) fn request(host: &str, path: &str, body: Option<&str>) -> String {
+pub(crate) fn request(host: &Host<'_>, path: &str, body: Option<&str>) -> String {
     let method = if body.is_some() { "POST" } else { "GET" };
     let body = body.unwrap_or_default();
+    let key = host.key.map(|Key(key)| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
     format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {}\r\n{key}Connection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
+        host.name,
         body.len()
     )
 }
@@ -213,6 +243,16 @@ mod tests {
         let end = events(stream, &mut |_, data| told.push(data.to_string()));
         server.join().unwrap();
         (end, told)
+    }
+
+    #[test]
+    fn keys_are_sent_and_not_shown() {
+        let key = Key::new("sk-1").unwrap();
+        let text = request(&Host { name: "h", key: Some(&key) }, "/x", None);
+        assert!(text.contains("\r\nAuthorization: Bearer sk-1\r\n"), "{text}");
+        assert!(!request(&Host { name: "h", key: None }, "/x", None).contains("Authorization"));
+        assert!(!format!("{key:?}").contains("sk"));
+        assert_eq!((Key::new(""), Key::new("a\r\nHost: b"), Key::new("ä")), (None, None, None));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod clock;
 mod endpoint;
 mod prompts;
 
+pub use crate::http::Key;
 pub use client::drive;
 pub use endpoint::{Endpoint, Style, Told};
 pub use prompts::{Prompts, Source};

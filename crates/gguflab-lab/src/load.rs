@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 pub use gguflab_engine::load::{
-    Arrivals, Course, Endpoint, FailureKind, Level, MOST_AT_ONCE, Plan, Source, Told,
+    Arrivals, Course, Endpoint, FailureKind, Key, Level, MOST_AT_ONCE, Plan, Source, Told,
 };
 pub use prompts::{Origin, OwnPrompts};
 

@@ -2,7 +2,7 @@
 
 use super::chunk::error_words;
 use crate::engine::EngineError;
-use crate::http::{self, Answer};
+use crate::http::{self, Answer, Host, Key};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::{self, ErrorKind};
@@ -16,6 +16,11 @@ const TOKENIZE: Duration = Duration::from_secs(60);
 /// Where completions are asked for unless the address says it.
 const COMPLETIONS: &str = "/v1/completions";
 const CHAT: &str = "/chat/completions";
+/// What servers answer without the right key (RFC 9110, sections 15.5.2 and 15.5.4).
+const UNAUTHORIZED: u16 = 401;
+const FORBIDDEN: u16 = 403;
+const WANTS_KEY: &str = "wants a key: put it into an environment variable and name that with --api-key-env";
+const WANTS_ANOTHER: &str = "wants another key than the one that it was given";
 
 /// Where completions are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub struct Endpoint {
     pub path: String,
     /// In which words it is asked.
     pub style: Style,
+    /// The key that it wants.
+    pub key: Option<Key>,
 }
 
 /// In which words completions are asked for.
@@ -79,6 +86,7 @@ impl Endpoint {
             host: address.to_string(),
             path: COMPLETIONS.to_string(),
             style: Style::Completion,
+            key: None,
         }
     }
 
@@ -108,20 +116,27 @@ impl Endpoint {
             path => format!("{path}/completions"),
         };
         let style = if path.ends_with(CHAT) { Style::Chat } else { Style::Completion };
-        Ok(Endpoint { address, host: host.to_string(), path, style })
+        Ok(Endpoint { address, host: host.to_string(), path, style, key: None })
     }
 
     /// Asks the server who it is.
     ///
     /// # Errors
-    /// When it cannot be reached. One that answers and tells nothing is believed to be what it is asked for.
+    /// When it cannot be reached or wants another key. One that answers and tells nothing is believed to be what it is asked for.
     pub fn ask(&self) -> Result<Told, EngineError> {
-        let reached = |path: &str| http::ask(self.address, &self.host, path, None, QUESTION);
-        let models = reached("/v1/models").map_err(|error| EngineError::Unusable {
+        let refuse = |problem: String| EngineError::Unusable {
             program: format!("the server at {}", self.host),
-            problem: unreachable_words(&error),
-        })?;
-        let properties = reached("/props").map_or(Value::Null, |answer| content(&answer));
+            problem,
+        };
+        let models =
+            self.question("/v1/models", None, QUESTION).map_err(|error| refuse(unreachable_words(&error)))?;
+        let properties = self.question("/props", None, QUESTION).ok();
+        // llama-server shows its models to everybody; of other servers 403 may only mean that they have no such page.
+        let is_locked = properties.as_ref().is_some_and(|answer| answer.status == UNAUTHORIZED);
+        if is_locked || [UNAUTHORIZED, FORBIDDEN].contains(&models.status) {
+            return Err(refuse(if self.key.is_some() { WANTS_ANOTHER } else { WANTS_KEY }.to_string()));
+        }
+        let properties = properties.map_or(Value::Null, |answer| content(&answer));
         Ok(Told::read(&content(&models), &properties))
     }
 
@@ -129,7 +144,7 @@ impl Endpoint {
     #[must_use]
     pub fn tokenize(&self, text: &str, special: bool) -> Option<Vec<i32>> {
         let question = json!({ "content": text, "add_special": special }).to_string();
-        let answer = http::ask(self.address, &self.host, "/tokenize", Some(&question), TOKENIZE).ok()?;
+        let answer = self.question("/tokenize", Some(&question), TOKENIZE).ok()?;
         let tokens = content(&answer).get("tokens")?.as_array()?.clone();
         tokens.iter().map(|token| i32::try_from(token.as_i64()?).ok()).collect()
     }
@@ -143,11 +158,19 @@ impl Endpoint {
             Style::Completion => self.tokenize("a", true)?,
             Style::Chat => {
                 let question = json!({ "messages": [{ "role": "user", "content": "a" }] }).to_string();
-                let asked = http::ask(self.address, &self.host, "/apply-template", Some(&question), QUESTION);
+                let asked = self.question("/apply-template", Some(&question), QUESTION);
                 self.tokenize(content(&asked.ok()?).get("prompt")?.as_str()?, true)?
             }
         };
         Some(whole.len().saturating_sub(plain) as u64)
+    }
+
+    fn question(&self, path: &str, body: Option<&str>, limit: Duration) -> io::Result<Answer> {
+        http::ask(self.address, &self.named(), path, body, limit)
+    }
+
+    fn named(&self) -> Host<'_> {
+        Host { name: &self.host, key: self.key.as_ref() }
     }
 
     /// The whole request for one completion.
@@ -173,7 +196,7 @@ impl Endpoint {
             body["ignore_eos"] = json!(true);
             body["timings_per_token"] = json!(true);
         }
-        http::request(&self.host, &self.path, Some(&body.to_string()))
+        http::request(&self.named(), &self.path, Some(&body.to_string()))
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Manner {
     pub(crate) slots: usize,
     /// Whether it numbers its tokens as llama-server does, and has its tokenizer.
     pub(crate) is_llama_cpp: bool,
+    /// The key that it wants, as llama-server does: not for its models and its health; empty for none.
+    pub(crate) key: String,
 }
 
 /// What it sent for one request, in seconds since it was started.
@@ -82,6 +84,7 @@ impl Default for Manner {
             every: 1,
             slots: 0,
             is_llama_cpp: true,
+            key: String::new(),
         }
     }
 }
@@ -124,13 +127,15 @@ impl State {
 
     fn answer(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let (path, body) = read_request(&stream)?;
+        let Asked { path, key, body } = read_request(&stream)?;
         let asked: Value = serde_json::from_str(&body).unwrap_or_default();
         let own = self.manner.is_llama_cpp;
+        let is_open = self.manner.key.is_empty() || key == format!("Bearer {}", self.manner.key);
         match path.as_str() {
             "/v1/models" => whole(&mut stream, 200, &json!({"data": [{"id": "mock"}]})),
             "/health" => whole(&mut stream, 200, &json!({"status": "ok"})),
             "/stamps" => whole(&mut stream, 200, &self.stamps_as_json()),
+            _ if !is_open => whole(&mut stream, 401, &json!({"error": {"message": "Invalid API Key"}})),
             "/props" if own => {
                 let context = json!({"n_ctx": 4096});
                 let properties = json!({
@@ -251,26 +256,34 @@ fn prompt_tokens(asked: &Value) -> usize {
     }
 }
 
-/// Path and body of a request.
-fn read_request(stream: &TcpStream) -> io::Result<(String, String)> {
+/// A request.
+struct Asked {
+    path: String,
+    /// What it says of who asks.
+    key: String,
+    body: String,
+}
+
+fn read_request(stream: &TcpStream) -> io::Result<Asked> {
     let mut reader = BufReader::new(stream);
-    let (mut first, mut length) = (String::new(), 0);
+    let (mut first, mut length, mut key) = (String::new(), 0, String::new());
     reader.read_line(&mut first)?;
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
             break;
         }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap_or(0);
+        let Some((name, value)) = line.split_once(':') else { continue };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().unwrap_or(0),
+            "authorization" => key = value.trim().to_string(),
+            _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let path = first.split_whitespace().nth(1).unwrap_or_default().to_string();
-    Ok((path, String::from_utf8_lossy(&body).into_owned()))
+    Ok(Asked { path, key, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 fn whole(stream: &mut TcpStream, status: u16, value: &Value) -> io::Result<()> {

@@ -17,6 +17,9 @@ pub(crate) struct LoadArguments {
     /// behind it chats are asked for
     #[arg(long, value_name = "URL", conflicts_with_all = ["model", "profile", "set", "cold"])]
     pub(crate) endpoint: Option<String>,
+    /// Environment variable that holds the key which that server wants; the key is sent, and not kept anywhere
+    #[arg(long, value_name = "NAME", requires = "endpoint")]
+    pub(crate) api_key_env: Option<String>,
     /// What a request has to keep to, such as first-token<500ms or inter-token<50ms: how many do is measured; may be
     /// given several times
     #[arg(long, value_name = "FIGURE<BOUND")]

@@ -8,7 +8,7 @@ use crate::settings;
 use anyhow::Result;
 use gguflab_lab::dataset::EngineCounter;
 use gguflab_lab::load::{
-    Arrivals, Endpoint, FailureKind, LIMITED, Level, LoadRecord, LoadRequest, LoadWatcher, MOST_AT_ONCE,
+    Arrivals, Endpoint, FailureKind, Key, LIMITED, Level, LoadRecord, LoadRequest, LoadWatcher, MOST_AT_ONCE,
     OwnPrompts, load as measure, load_endpoint,
 };
 use gguflab_lab::profile::Profile;
@@ -103,7 +103,8 @@ fn there(
     stop: &Stop,
     printer: &Printer,
 ) -> Result<LoadRecord> {
-    let endpoint = Endpoint::parse(url)?;
+    let key = arguments.load.api_key_env.as_deref().map(key_in).transpose()?;
+    let endpoint = Endpoint { key, ..Endpoint::parse(url)? };
     let told = endpoint.ask()?;
     if let Some(own) = request.prompts.take() {
         let longest = arguments.load.longest_prompt;
@@ -113,6 +114,17 @@ fn there(
     }
     let mut watcher = Watcher { printer, workload };
     Ok(load_endpoint(&endpoint, told, workload, &request, stop, &mut watcher)?)
+}
+
+/// The key in an environment variable of this name.
+fn key_in(name: &str) -> Result<Key> {
+    let Some(text) = std::env::var_os(name) else {
+        return settings::refuse(format!("--api-key-env {name}: there is no such environment variable"));
+    };
+    match text.to_str().and_then(|text| Key::new(text.trim())) {
+        Some(key) => Ok(key),
+        None => settings::refuse(format!("--api-key-env {name}: what the variable holds cannot be a key")),
+    }
 }
 
 /// Prompts of a dataset that the model has room for, and the workload with as much room as the longest of them needs.

@@ -1,7 +1,8 @@
 //! A server under load, as people run it.
 
-use crate::support::Place;
+use crate::support::{Place, finish};
 use gguflab_lab::load::{Arrivals, FailureKind, LoadRecord};
+use std::process::Stdio;
 
 #[path = "../../../gguflab-engine/tests/it/mock.rs"]
 #[allow(dead_code)] // Each user of the mock server takes a part of it.
@@ -57,6 +58,35 @@ fn the_knee_lies_where_a_server_is_full() {
         mock.address
     );
     place.check(&line, 0, "No knee was reached");
+}
+
+#[test]
+fn a_server_that_wants_a_key_gets_it_from_the_environment() {
+    let manner = Manner { key: "sk-right".to_string(), ..Manner::default() };
+    let (place, mock) = (Place::new(), Mock::start(manner).unwrap());
+    let line = format!(
+        "bench --endpoint http://{} --prompt 20 --generate 4 --window 60s --requests 3 --record {{}}/r.json",
+        mock.address
+    );
+    let with = |more: &str, key: &str| {
+        let mut command = place.command(&format!("{line} {more}"));
+        command.env("GGUFLAB_TEST_KEY", key).stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command.spawn().unwrap())
+    };
+    for (more, key, code, words) in [
+        ("", "", 4, "wants a key: put it into an environment variable"),
+        ("--api-key-env GGUFLAB_TEST_KEY", "sk-wrong", 4, "wants another key"),
+        ("--api-key-env GGUFLAB_TEST_KEY", "two words", 2, "what the variable holds cannot be a key"),
+        ("--api-key-env GGUFLAB_NO_SUCH_KEY", "", 2, "there is no such environment variable"),
+    ] {
+        let ended = with(more, key);
+        assert!(ended.status.code() == Some(code) && ended.has(words), "{more}: {words}\n{ended}");
+    }
+    assert_eq!(mock.asked(), 0, "nothing was sent");
+    let ended = with("--api-key-env GGUFLAB_TEST_KEY", "sk-right\n");
+    assert!(ended.status.success(), "{ended}");
+    assert!(!place.read("r.json").contains("sk-right"), "the key is not kept");
+    assert!(record(&place).levels[0].courses.iter().all(|course| course.failure.is_none()));
 }
 
 const PROMPTS: &str = "{\"question\":\"one\"}\n{\"question\":\"one two\"}\n{\"question\":\" \"}\n\
