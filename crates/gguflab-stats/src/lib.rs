@@ -4,7 +4,6 @@
 //! it has no interval.
 
 pub mod additive;
-pub mod betting;
 pub mod blocks;
 pub mod bootstrap;
 pub mod chunks;
@@ -35,7 +34,6 @@ pub mod special;
 pub mod unpaired;
 
 pub use additive::{Additive, Observation, additive};
-pub use betting::bounded_mean;
 pub use blocks::{Cell, Residual, pooled_difference, residual};
 pub use bootstrap::Percentiles;
 pub use chunks::{ClusterMean, Part, Ratio, agreements, bits_per_byte, parts, values};

@@ -4,7 +4,6 @@ use crate::simulate::generator;
 use gguflab_stats::simulation::{Text, normal};
 use gguflab_stats::{
     ConfidenceSequence, Elimination, Estimate, Goal, Interval, Margin, Part, Ratio, Rules, Verdict, beside,
-    bounded_mean,
 };
 use gguflab_types::Direction;
 use rand::RngExt;
@@ -163,42 +162,6 @@ fn intervals_hold_at_every_look_to_the_end_of_a_text() {
             assert_eq!(looked.stopped, RUNS, "at the end everything is known");
         }
     }
-}
-
-/// Shares of chunks, by how they are distributed.
-fn share(kind: &str, generator: &mut ChaCha8Rng) -> f64 {
-    match kind {
-        "agreement of 97 %" => 1.0 / (1.0 + (-3.6 - 0.5 * normal(&mut || generator.random())).exp()),
-        "all or nothing" => f64::from(u8::from(generator.random::<f64>() < 0.05)),
-        _ => generator.random(),
-    }
-}
-
-#[test]
-fn intervals_of_shares_hold_at_every_look_whatever_they_are() {
-    for kind in ["agreement of 97 %", "all or nothing", "anything"] {
-        let pool: Vec<f64> = (0..3000).map(|seed| share(kind, &mut generator(seed))).collect();
-        for population in [None, Some(60)] {
-            let (mut held, mut width) = (0_u32, 0.0);
-            for run in 0..800 {
-                let mut generator = generator(run);
-                let values: Vec<f64> = (0..60).map(|_| pool[generator.random_range(0..pool.len())]).collect();
-                let of = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-                let truth = of(if population.is_some() { &values } else { &pool });
-                let found = |seen: usize| bounded_mean(&values[..seen], population, 0.05).unwrap();
-                held += u32::from((1..=60).step_by(4).chain([60]).all(|seen| holds(&found(seen), truth)));
-                width += found(40).interval.unwrap().half_width() / 800.0;
-            }
-            let rate = f64::from(held) / 800.0;
-            println!("{kind}, {population:?}: {:.1} %, ± {width:.4} after 40 chunks", 100.0 * rate);
-            assert!(rate >= 0.95, "{kind}: {rate}");
-        }
-    }
-    assert_eq!((bounded_mean(&[], None, 0.05), bounded_mean(&[0.5, 1.5], None, 0.05)), (None, None));
-    let known = bounded_mean(&[0.25, 0.75], Some(2), 0.05).unwrap();
-    assert_eq!((known.value, known.interval.unwrap().half_width()), (0.5, 0.0));
-    let few = bounded_mean(&[f64::NAN, 1.0], None, 0.05).unwrap();
-    assert_eq!((few.count, few.interval.unwrap().high), (1, 1.0));
 }
 
 /// Candidates on the same chunks of a text: each has a level, and a noise of its own.
