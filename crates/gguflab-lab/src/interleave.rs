@@ -143,20 +143,23 @@ impl Run<'_> {
 }
 
 /// Blocks that will be looked at: as many as are allowed or, under a limit of time, as will be begun before it is over if all
-/// take as long as the first one. Known before the first look, and the same for both sides, so that looks keep their promise.
+/// visits take as long as those of the warm-up and of the first block do in the median: a moment in which something else kept
+/// the machine busy says nothing of the blocks to come. Known before the first look, and the same for both sides, so that looks
+/// keep their promise.
 pub(crate) fn planned(limits: &Limits, sides: &[Record; 2]) -> usize {
-    let took = |round: u32| -> f64 {
-        let visits = sides.iter().flat_map(|record| &record.trials).filter(|trial| trial.round == round);
-        visits.filter_map(|trial| trial.duration).sum()
-    };
-    blocks_within(limits, took(0), took(1))
+    let visits = sides.iter().flat_map(|record| &record.trials).filter(|trial| trial.round <= 1);
+    let (rounds, durations): (Vec<u32>, Vec<f64>) =
+        visits.filter_map(|trial| Some((trial.round, trial.duration?))).unzip();
+    let visit = gguflab_stats::median(&durations).filter(|_| rounds.contains(&1));
+    blocks_within(limits, durations.iter().sum(), visit.unwrap_or(0.0))
 }
 
-/// The same by the seconds of the warm-up and of the first block, 0 while there was none.
-fn blocks_within(limits: &Limits, warm_up: f64, first: f64) -> usize {
+/// The same by the seconds until the end of the first block and by those of a visit, 0 while there was no block.
+fn blocks_within(limits: &Limits, begun: f64, visit: f64) -> usize {
+    let block = visit * 2.0 * VISITS_PER_BLOCK as f64;
     match limits.seconds {
-        Some(seconds) if first > 0.0 => {
-            let more = ((seconds - warm_up - first) / first).max(0.0) as usize;
+        Some(seconds) if block > 0.0 => {
+            let more = ((seconds - begun) / block).max(0.0) as usize;
             limits.blocks.min(more.saturating_add(2))
         }
         _ => limits.blocks,
@@ -214,11 +217,8 @@ mod tests {
 
     #[test]
     fn a_limit_of_time_leaves_as_many_blocks_as_begin_within_it() {
-        let planned = |seconds, first| blocks_within(&Limits { blocks: 16, seconds, seed: 0 }, 10.0, first);
-        assert_eq!((planned(None, 20.0), planned(Some(1e6), 20.0), planned(Some(9.0), 0.0)), (16, 16, 16));
-        assert_eq!(
-            (planned(Some(150.0), 20.0), planned(Some(31.0), 20.0), planned(Some(1.0), 20.0)),
-            (8, 2, 2)
-        );
+        let planned = |seconds, visit| blocks_within(&Limits { blocks: 16, seconds, seed: 0 }, 30.0, visit);
+        assert_eq!((planned(None, 5.0), planned(Some(1e6), 5.0), planned(Some(9.0), 0.0)), (16, 16, 16));
+        assert_eq!((planned(Some(150.0), 5.0), planned(Some(31.0), 5.0), planned(Some(1.0), 5.0)), (8, 2, 2));
     }
 }
