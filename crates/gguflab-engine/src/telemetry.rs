@@ -74,6 +74,8 @@ impl Watch {
             _ => None,
         };
         let mut state = between(&self.before, &after, cpu_time.or(own), wall);
+        let slowed = [state.throttled.take(), gpus().slowed()].into_iter().flatten();
+        state.throttled = slowed.reduce(|one, other| format!("{one}, {other}"));
         state.load = files.text("proc/loadavg").and_then(|text| text.split_whitespace().next()?.parse().ok());
         state.clock = sensors().clock(&files);
         state.temperature = sensors().temperature(&files);

@@ -215,7 +215,7 @@ pub enum EvaluateError {
     },
     /// A text is shorter than a window.
     #[error(
-        "{} has {tokens} tokens and a window needs {needed}: take a longer text, or a smaller --context",
+        "{} is too short: it has {tokens} of the {needed} tokens of a window; take a longer text, or a smaller --context",
         path.display()
     )]
     Short {
@@ -228,8 +228,7 @@ pub enum EvaluateError {
     },
     /// A text has too few windows for an interval.
     #[error(
-        "the text makes {windows} windows, and nothing is known of fewer than {needed}: take a longer text, or a smaller \
-         --context"
+        "the text makes {windows} of the {needed} windows that an interval needs; take a longer text, or a smaller --context"
     )]
     Few {
         /// Windows that there are.

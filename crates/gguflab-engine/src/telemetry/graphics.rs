@@ -1,12 +1,20 @@
-//! Energy that NVIDIA GPUs have taken, by NVIDIA's management library where the driver brings one.
+//! Energy that NVIDIA GPUs have taken and what slows them down, by NVIDIA's management library where the driver brings one.
 //!
 //! Source: NVML API Reference, `nvmlDeviceGetTotalEnergyConsumption`: millijoules since the driver was loaded, on Volta and
-//! newer.
+//! newer; `nvmlDeviceGetCurrentClocksEventReasons`: why clocks are lower than they might be.
 
 use nvml_wrapper::Nvml;
+use nvml_wrapper::bitmasks::device::ThrottleReasons;
 
 /// Shorter spans tell nothing: the counter moves about ten times a second (Yang, Adamek & Armour 2023).
 const SHORTEST: f64 = 0.5;
+
+/// What makes a GPU slower than it was before. Its limit of power is not among them: under load many work at theirs all the time.
+const SLOWING: [(ThrottleReasons, &str); 3] = [
+    (ThrottleReasons::HW_THERMAL_SLOWDOWN, "heat"),
+    (ThrottleReasons::SW_THERMAL_SLOWDOWN, "heat"),
+    (ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN, "power supply"),
+];
 
 /// Where GPUs are asked.
 #[derive(Debug, Default)]
@@ -28,6 +36,23 @@ impl Graphics {
         let gpus = 0..library.device_count().ok()?;
         every(gpus.map(|index| library.device_by_index(index)?.total_energy_consumption()))
     }
+
+    /// What slows GPUs down at this moment, in words. Such states last for seconds, so a look at the end of a repetition sees them.
+    pub(super) fn slowed(&self) -> Option<String> {
+        let library = self.library.as_ref()?;
+        let reasons = (0..library.device_count().ok()?).map(|index| {
+            let gpu = library.device_by_index(index);
+            gpu.and_then(|gpu| gpu.current_throttle_reasons()).unwrap_or(ThrottleReasons::NONE)
+        });
+        in_words(reasons)
+    }
+}
+
+fn in_words(reasons: impl Iterator<Item = ThrottleReasons>) -> Option<String> {
+    let slowing = |reasons: ThrottleReasons| SLOWING.iter().find(|(reason, _)| reasons.intersects(*reason));
+    let gpus = reasons.enumerate().filter_map(|(index, reasons)| Some((index, slowing(reasons)?.1)));
+    let words: Vec<String> = gpus.map(|(index, why)| format!("{why} of GPU {index}")).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn every<E>(counts: impl Iterator<Item = Result<u64, E>>) -> Option<Vec<u64>> {
@@ -66,8 +91,17 @@ mod tests {
     }
 
     #[test]
+    fn heat_slows_down_and_a_limit_of_power_does_not() {
+        let capped = ThrottleReasons::SW_POWER_CAP | ThrottleReasons::GPU_IDLE;
+        assert_eq!(in_words([capped, ThrottleReasons::NONE].into_iter()), None);
+        let hot = capped | ThrottleReasons::HW_SLOWDOWN | ThrottleReasons::HW_THERMAL_SLOWDOWN;
+        let words = in_words([capped, hot, ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN].into_iter());
+        assert_eq!(words.as_deref(), Some("heat of GPU 1, power supply of GPU 2"));
+    }
+
+    #[test]
     fn where_there_is_no_library_nothing_is_told() {
-        assert_eq!(Graphics::default().energy(), None);
+        assert_eq!((Graphics::default().energy(), Graphics::default().slowed()), (None, None));
         let library = Nvml::builder().lib_path("libno-such-thing.so.1".as_ref()).init().ok();
         assert!(library.is_none());
         // On a machine with a driver this finds counters that only grow.
