@@ -62,6 +62,10 @@ pub trait Engine {
     /// and with the ending that the sink gives when it says [`Control::End`].
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending;
 
+    /// Gives back what it holds of a GPU's memory for the next job, which then loads anew: the next to run may need it. Memory of
+    /// the host is kept: the system shares what is mapped, and takes back what it needs.
+    fn release(&mut self) {}
+
     /// Reads fixed tokens with the model and the configuration of a job and writes their logits to `file`, in the form
     /// of [`gguflab_types::outputs::Head`]. Ends with `Measured` only when the file is whole, and with `Rejected` where
     /// the engine shows no logits. The workload of the job says how much room is needed.

@@ -40,7 +40,7 @@ struct Counters {
     process: Option<f64>,
     /// Microjoules of each package.
     energy: Option<Vec<u64>>,
-    /// Millijoules of each GPU.
+    /// Millijoules of each GPU; read apart, because that takes milliseconds.
     gpu_energy: Option<Vec<u64>>,
 }
 
@@ -59,7 +59,16 @@ impl Watch {
     /// Starts to watch the machine, and one process on it if one is named.
     #[must_use]
     pub fn start(process: Option<u32>) -> Watch {
-        Watch { process, before: counters(&Files::system(), sensors(), process) }
+        Watch::expecting(process, f64::INFINITY)
+    }
+
+    /// The same for what will take so many seconds, if that is known: counters that are slow to read and tell nothing of short
+    /// spans are left alone for those. What is watched may be running already, and is not to be held up.
+    #[must_use]
+    pub fn expecting(process: Option<u32>, seconds: f64) -> Watch {
+        let mut before = counters(&Files::system(), sensors(), process);
+        before.gpu_energy = if seconds < graphics::SHORTEST { None } else { gpus().energy() };
+        Watch { process, before }
     }
 
     /// The state since the start: `wall` is the seconds of the repetition by a monotonic clock, `cpu_time` the
@@ -83,10 +92,8 @@ impl Watch {
             (Some(before), Some(after)) => sensors().joules(before, after, wall),
             _ => None,
         };
-        state.gpu_energy = match (&self.before.gpu_energy, &after.gpu_energy) {
-            (Some(before), Some(after)) => graphics::joules(before, after, wall),
-            _ => None,
-        };
+        let before = self.before.gpu_energy.as_ref().filter(|_| wall >= graphics::SHORTEST);
+        state.gpu_energy = before.and_then(|before| graphics::joules(before, &gpus().energy()?, wall));
         state.memory_available = files
             .text("proc/meminfo")
             .map(|text| crate::machine::memory_of(&text).available)
@@ -107,6 +114,13 @@ pub fn processors() -> u32 {
     })
 }
 
+/// Bytes of memory that a process has on NVIDIA GPUs. `None` where the driver tells of no such process: one that uses no GPU, and
+/// one in a container, which has another number there.
+#[must_use]
+pub fn device_memory(process: u32) -> Option<u64> {
+    gpus().memory_of(process)
+}
+
 fn sensors() -> &'static Sensors {
     static SENSORS: OnceLock<Sensors> = OnceLock::new();
     SENSORS.get_or_init(|| Sensors::find(&Files::system()))
@@ -125,7 +139,7 @@ fn counters(files: &Files, sensors: &Sensors, process: Option<u32>) -> Counters 
         quota: crate::machine::quota_stops(files),
         process: process.and_then(process_usage).map(|usage| usage.cpu_time),
         energy: sensors.energy(files),
-        gpu_energy: gpus().energy(),
+        gpu_energy: None,
     }
 }
 
@@ -295,7 +309,8 @@ mod tests {
         let mut best = f64::INFINITY;
         for _ in 0..50 {
             let started = Instant::now();
-            let _ = Watch::start(Some(std::process::id())).finish(Some(0.0), 1.0);
+            // As for repetitions that are too short for what is slow to read.
+            let _ = Watch::expecting(Some(std::process::id()), 0.1).finish(Some(0.0), 0.1);
             best = best.min(started.elapsed().as_secs_f64());
         }
         // The best of fifty is not disturbed by whatever else the machine does.

@@ -32,7 +32,7 @@ pub struct Side {
 pub struct Limits {
     /// Most blocks.
     pub blocks: usize,
-    /// Wall seconds after which no further block is begun.
+    /// Wall seconds, without those of waiting for other measurements, after which no further block is begun.
     pub seconds: Option<f64>,
     /// Seed of the order within blocks.
     pub seed: u64,
@@ -75,7 +75,8 @@ pub fn interleave(
     enough: &mut dyn FnMut(&[Record; 2]) -> bool,
 ) -> Interleaved {
     let records = sides.each_ref().map(|side| Record::of(&side.laboratory, &side.request));
-    let mut run = Run { sides, records, stop, watcher, fresh: false, started: Instant::now() };
+    let mut run =
+        Run { sides, records, stop, watcher, fresh: false, last: None, started: Instant::now(), waited: 0.0 };
     let reason = run.all(limits, enough);
     Interleaved { sides: run.records, reason, fresh: run.fresh }
 }
@@ -86,7 +87,11 @@ struct Run<'a> {
     stop: &'a Stop,
     watcher: &'a mut dyn BenchWatcher,
     fresh: bool,
+    /// The side that was visited last.
+    last: Option<usize>,
     started: Instant,
+    /// Seconds of waiting for others to end their measurements.
+    waited: f64,
 }
 
 impl Run<'_> {
@@ -96,7 +101,7 @@ impl Run<'_> {
         }
         self.fresh = self.records.iter().all(|record| record.trials.iter().all(loads_fast));
         for block in 1..=limits.blocks {
-            let is_over = |seconds| self.started.elapsed().as_secs_f64() >= seconds;
+            let is_over = |seconds| self.started.elapsed().as_secs_f64() - self.waited >= seconds;
             if limits.seconds.is_some_and(is_over) || block > planned(limits, &self.records) {
                 return Reason::Time;
             }
@@ -113,9 +118,10 @@ impl Run<'_> {
     /// The visits of a block, in the turn of this process on this machine. A block that is not complete is left out by
     /// those who read the records.
     fn block(&mut self, block: usize, order: &[usize]) -> Result<(), Reason> {
-        let (stop, watcher) = (self.stop, &mut *self.watcher);
+        let (stop, watcher, asked) = (self.stop, &mut *self.watcher, Instant::now());
         let turn = self.sides[0].laboratory.take_turn(stop, &mut || watcher.waiting());
         let Some(_turn) = turn else { return Err(Reason::Stopped) };
+        self.waited += asked.elapsed().as_secs_f64();
         for (place, side) in order.iter().copied().enumerate() {
             let first = !order[..place].contains(&side);
             let trial = self.visit(block, side, first && self.fresh);
@@ -133,6 +139,10 @@ impl Run<'_> {
     fn visit(&mut self, block: usize, side: usize, fresh: bool) -> Trial {
         let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let number = whole(self.records.iter().map(|record| record.trials.len()).sum());
+        if let Some(other) = self.last.replace(side).filter(|last| *last != side) {
+            // A GPU need not have room for both.
+            self.sides[other].laboratory.release();
+        }
         let Side { laboratory, request, .. } = &mut self.sides[side];
         let protocol = Protocol { fresh, ..request.protocol.clone() };
         let request = BenchRequest { protocol, ..request.clone() };

@@ -198,6 +198,11 @@ impl Laboratory {
         turn::take(self.turns.as_deref(), stop, waiting)
     }
 
+    /// Gives back what its engine holds of a GPU's memory, before another laboratory needs it.
+    pub(crate) fn release(&mut self) {
+        self.engine.release();
+    }
+
     /// The job of one trial.
     #[must_use]
     pub fn job(&self, configuration: &Configuration, protocol: &Protocol, deadlines: Deadlines) -> Job {

@@ -3,6 +3,7 @@
 use gguflab_types::machine::Device;
 use llama_cpp_sys_2 as sys;
 use std::ffi::{CStr, CString, c_char};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The llama.cpp that is linked in; the crate's version is pinned in the workspace manifest, and a test holds
@@ -77,6 +78,17 @@ fn cpu_type() -> sys::ggml_backend_dev_type {
 pub(crate) fn every_device() -> impl Iterator<Item = sys::ggml_backend_dev_t> {
     // SAFETY: plain enumeration; handles stay valid for the life of the process.
     (0..unsafe { sys::ggml_backend_dev_count() }).map(|index| unsafe { sys::ggml_backend_dev_get(index) })
+}
+
+/// Whether the engine has a GPU, used or not.
+#[must_use]
+pub fn has_gpu() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let gpus = [sys::GGML_BACKEND_DEVICE_TYPE_GPU, sys::GGML_BACKEND_DEVICE_TYPE_IGPU];
+        // SAFETY: handles come from the enumeration.
+        every_device().any(|handle| gpus.contains(&unsafe { sys::ggml_backend_dev_type(handle) }))
+    })
 }
 
 fn describe(handle: sys::ggml_backend_dev_t, skip: sys::ggml_backend_dev_type) -> Option<Device> {

@@ -159,12 +159,14 @@ impl<'model> Context<'model> {
         let mut arrays = BatchArrays::new(tokens);
         self.rows = 0;
         log::clear_errors();
+        let decoding = log::Decoding::begin();
         // SAFETY: the arrays live through the call and have the length that the batch states; the context is alive.
         let code = unsafe {
             let code = sys::llama_decode(self.pointer.as_ptr(), arrays.batch());
             sys::llama_synchronize(self.pointer.as_ptr());
             code
         };
+        drop(decoding);
         match code {
             0 => {
                 self.rows = tokens.iter().filter(|token| token.output).count();

@@ -14,7 +14,7 @@ pub mod observe;
 pub mod roof;
 pub mod usage;
 
-pub use backend::{Backend, ENGINE};
+pub use backend::{Backend, ENGINE, has_gpu};
 pub use context::{Context, ContextSettings};
 pub use model::{Model, ModelSettings};
 

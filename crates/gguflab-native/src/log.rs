@@ -4,6 +4,7 @@ use gguflab_types::event::Level;
 use llama_cpp_sys_2 as sys;
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where lines of the log go.
 pub type Sink = Box<dyn FnMut(Level, &str) + Send>;
@@ -23,6 +24,8 @@ struct State {
 static STATE: Mutex<State> =
     Mutex::new(State { sink: None, line: String::new(), level: Level::Information, errors: Vec::new() });
 static ABORT_SINK: Mutex<Option<AbortSink>> = Mutex::new(None);
+/// Whether a batch is being decoded.
+static DECODING: AtomicBool = AtomicBool::new(false);
 
 /// Takes over the log of llama.cpp and ggml, and the message of `ggml_abort`.
 pub fn capture(sink: Sink, abort_sink: AbortSink) {
@@ -39,6 +42,23 @@ pub fn capture(sink: Sink, abort_sink: AbortSink) {
     }
 }
 
+/// While this lives, lines for those who debug llama.cpp are dropped: with CUDA there is one for every token, and passing it on
+/// takes as long as a hundredth of the token of a small model.
+pub(crate) struct Decoding(());
+
+impl Decoding {
+    pub(crate) fn begin() -> Decoding {
+        DECODING.store(true, Ordering::Relaxed);
+        Decoding(())
+    }
+}
+
+impl Drop for Decoding {
+    fn drop(&mut self) {
+        DECODING.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Forgets the errors that were logged so far, so that [`errors`] tells those of the next call.
 pub(crate) fn clear_errors() {
     if let Ok(mut state) = STATE.lock() {
@@ -52,7 +72,7 @@ pub(crate) fn errors() -> Vec<String> {
 }
 
 extern "C" fn on_log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
-    if text.is_null() {
+    if text.is_null() || (level == sys::GGML_LOG_LEVEL_DEBUG && DECODING.load(Ordering::Relaxed)) {
         return;
     }
     // SAFETY: ggml hands over a NUL-terminated text that is valid during the call.
@@ -68,11 +88,21 @@ extern "C" fn on_abort(message: *const c_char) {
     }
     // SAFETY: as above.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy();
+    let words =
+        last_words(text.trim(), &STATE.try_lock().map(|state| state.errors.clone()).unwrap_or_default());
     if let Ok(mut sink) = ABORT_SINK.lock()
         && let Some(sink) = sink.as_mut()
     {
-        sink(text.trim());
+        sink(&words);
     }
+}
+
+/// The message of an abort with the errors that led to it: CUDA's backend logs what went wrong (`out of memory`) and then aborts
+/// with no more than `CUDA error`.
+fn last_words(message: &str, errors: &[String]) -> String {
+    let news: Vec<&str> =
+        errors.iter().map(String::as_str).filter(|error| !message.contains(error)).collect();
+    if news.is_empty() { message.to_string() } else { format!("{message} ({})", news.join("; ")) }
 }
 
 impl State {
@@ -110,5 +140,21 @@ fn level_of(level: sys::ggml_log_level) -> Level {
         sys::GGML_LOG_LEVEL_WARN => Level::Warning,
         sys::GGML_LOG_LEVEL_DEBUG => Level::Debug,
         _ => Level::Information,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_have_the_reason_in_them() {
+        let errors = ["CUDA error: out of memory".to_string(), "current device: 0".to_string()];
+        assert_eq!(
+            last_words("ggml-cuda.cu:109: CUDA error", &errors),
+            "ggml-cuda.cu:109: CUDA error (CUDA error: out of memory; current device: 0)"
+        );
+        assert_eq!(last_words("out", &["out".to_string()]), "out");
+        assert_eq!(last_words("GGML_ASSERT(x) failed", &[]), "GGML_ASSERT(x) failed");
     }
 }

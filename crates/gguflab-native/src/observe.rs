@@ -65,8 +65,12 @@ pub(crate) extern "C" fn on_operation(tensor: *mut sys::ggml_tensor, ask: bool, 
     // SAFETY: the scheduler hands over a node of the graph that it runs, which lives during the call.
     let Some(tensor) = (unsafe { tensor.as_ref() }) else { return !ask };
     if ask {
-        seen.begun.get_or_insert(now);
-        return does_work(tensor);
+        let works = does_work(tensor);
+        // Set anew each time: before the first operation on a device there may have been copies to it.
+        if works {
+            seen.begun = Some(now);
+        }
+        return works;
     }
     let begun = seen.begun.take().unwrap_or(now);
     let seconds = now.duration_since(begun).as_secs_f64();
@@ -102,7 +106,10 @@ fn describe(tensor: &sys::ggml_tensor, seconds: f64) -> Observed {
         unsafe { (text(sys::ggml_op_desc(tensor)), text(sys::ggml_type_name(operand))) };
     Observed {
         name: name(tensor),
-        weight: weight.map(|weight| name(weight)),
+        weight: weight.map(|weight| {
+            let name = name(weight);
+            copied_weight(&name).map(str::to_string).unwrap_or(name)
+        }),
         operator,
         operand,
         device: device(tensor),
@@ -135,8 +142,17 @@ fn buffer(tensor: &sys::ggml_tensor) -> sys::ggml_backend_buffer_t {
 fn is_weight(tensor: &sys::ggml_tensor) -> bool {
     let buffer = buffer(tensor);
     // SAFETY: a buffer of a tensor that is alive.
-    !buffer.is_null()
-        && unsafe { sys::ggml_backend_buffer_get_usage(buffer) } == sys::GGML_BACKEND_BUFFER_USAGE_WEIGHTS
+    let lies_there = !buffer.is_null()
+        && unsafe { sys::ggml_backend_buffer_get_usage(buffer) } == sys::GGML_BACKEND_BUFFER_USAGE_WEIGHTS;
+    lies_there || copied_weight(&name(tensor)).is_some()
+}
+
+/// The weights that this is a copy of, made for a device that they do not lie on: the scheduler calls it
+/// `CUDA0#blk.3.ffn_up.weight#0` (ggml-backend.cpp, `ggml_backend_sched_split_graph`).
+fn copied_weight(name: &str) -> Option<&str> {
+    let (_, rest) = name.split_once('#')?;
+    let (weight, _) = rest.rsplit_once('#')?;
+    weight.ends_with(".weight").then_some(weight)
 }
 
 fn device(tensor: &sys::ggml_tensor) -> String {
@@ -167,5 +183,18 @@ fn arithmetic(tensor: &sys::ggml_tensor, sources: &[&sys::ggml_tensor]) -> f64 {
         // Scores and the weighted sum of values, over all places of the cache.
         (sys::GGML_OP_FLASH_ATTN_EXT, [queries, keys, ..]) => 4.0 * elements(queries) * keys.ne[1] as f64,
         _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_weights_are_known_by_their_names() {
+        assert_eq!(copied_weight("CUDA0#blk.3.ffn_up.weight#0"), Some("blk.3.ffn_up.weight"));
+        for other in ["blk.3.ffn_up.weight", "CUDA0#inp_embd#0", "CUDA0#", "#", ""] {
+            assert_eq!(copied_weight(other), None, "{other}");
+        }
     }
 }

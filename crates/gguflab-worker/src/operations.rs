@@ -29,7 +29,10 @@ pub(crate) fn tell<'model>(
     let mut anatomy = Anatomy::default();
     for part in parts(wish) {
         output.send(&Message::Phase { request, phase: Phase::Warmup });
-        session.once(&part)?;
+        session.settle(|session| session.once(&part))?;
+        if gguflab_native::has_gpu() {
+            session.settle(|session| session.stopped(&part).map(|(seconds, _)| seconds))?;
+        }
         let mut stage = Stage {
             tokens: part.prompt.max(part.generate) * part.concurrency.max(1),
             generation: part.generate > 0,
@@ -38,11 +41,13 @@ pub(crate) fn tell<'model>(
         let mut kinds = Kinds::default();
         for _ in 0..wanted.protocol.repetitions {
             output.send(&Message::Phase { request, phase: Phase::Measure });
+            if gguflab_native::has_gpu() {
+                // CUDA keeps a record of the work, and stops leave others in its place.
+                session.settle(|session| session.once(&part))?;
+            }
             stage.plain.push(session.once(&part)?);
-            observe::start();
-            let seconds = session.once(&part);
-            let seen = observe::finish();
-            stage.stopped.push(seconds?);
+            let (seconds, seen) = session.stopped(&part)?;
+            stage.stopped.push(seconds);
             kinds.take(seen);
         }
         stage.operations = kinds.operations;
@@ -63,6 +68,14 @@ fn parts(wish: &Request) -> Vec<Request> {
 }
 
 impl Session<'_> {
+    /// Seconds of a run that stops after each operation, and the operations.
+    fn stopped(&mut self, part: &Request) -> Result<(f64, Vec<Observed>), NativeError> {
+        observe::start();
+        let seconds = self.once(part);
+        let seen = observe::finish();
+        Ok((seconds?, seen))
+    }
+
     /// Seconds of one run; the depth is filled before.
     fn once(&mut self, part: &Request) -> Result<f64, NativeError> {
         self.fill_depth(part)?;

@@ -86,6 +86,13 @@ struct State {
     warmed: Option<PathBuf>,
 }
 
+impl State {
+    /// Whether its devices are known and a GPU is among them.
+    fn has_gpu(&self) -> bool {
+        self.devices.iter().flatten().any(|device| device.gpu)
+    }
+}
+
 struct Embedded {
     program: Program,
     identity: EngineIdentity,
@@ -118,6 +125,13 @@ impl Engine for Embedded {
         })?;
         self.state.devices = Some(devices.clone());
         Ok(devices)
+    }
+
+    fn release(&mut self) {
+        if self.state.has_gpu() {
+            self.worker = None;
+            self.state.loaded = None;
+        }
     }
 
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending {
@@ -255,7 +269,7 @@ impl Embedded {
         stop: &Stop,
         sink: &mut dyn FnMut(Event) -> Control,
     ) -> (Ending, Option<Message>) {
-        let gpu = self.devices().is_ok_and(|devices| devices.iter().any(|device| device.gpu));
+        let gpu = self.devices().is_ok() && self.state.has_gpu();
         // With a GPU the processor's threads mostly wait, so their use says nothing.
         let threads = if gpu { 0 } else { busy_threads(&job.configuration, self.threads) };
         let mut run = Run::new(job, stop, sink, threads);
@@ -358,6 +372,8 @@ struct Run<'a> {
     started: Instant,
     phase: (Phase, Instant),
     watch: Option<Watch>,
+    /// Seconds of the last repetition, 0 before there was one.
+    lasted: f64,
     counts: Vec<u32>,
     noisy: Vec<u32>,
     cold: bool,
@@ -377,6 +393,7 @@ impl<'a> Run<'a> {
             started: Instant::now(),
             phase: (Phase::Start, Instant::now()),
             watch: None,
+            lasted: 0.0,
             counts: vec![0; job.workload.requests.len()],
             noisy: Vec::new(),
             cold: false,
@@ -460,7 +477,7 @@ impl<'a> Run<'a> {
             | Message::EvaluationOpened { .. }
             | Message::Scored { .. }
             | Message::TokensCounted { .. } => self.told = Some(message),
-            Message::RepetitionStarted { .. } => self.watch = Some(Watch::start(None)),
+            Message::RepetitionStarted { .. } => self.watch = Some(Watch::expecting(None, self.lasted)),
             Message::Repetition { index, duration, cpu_time, samples, .. } => {
                 self.repetition(index, duration, cpu_time, samples)?;
             }
@@ -480,6 +497,7 @@ impl<'a> Run<'a> {
             Some(watch) => watch.finish(Some(cpu_time), duration),
             None => gguflab_types::MachineState::default(),
         };
+        self.lasted = duration;
         let mut index = 0;
         let mut reason = None;
         if let Some(count) = request.and_then(|request| self.counts.get_mut(request as usize)) {

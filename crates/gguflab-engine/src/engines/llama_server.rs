@@ -100,6 +100,12 @@ impl Engine for LlamaServer {
         Ok(text.lines().filter_map(foreign::device).collect())
     }
 
+    fn release(&mut self) {
+        if self.server.as_ref().is_some_and(|server| server.device_memory().is_some()) {
+            self.server = None;
+        }
+    }
+
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending {
         let name = self.name.clone();
         let mut run = Run { job, stop, sink, name: &name, started: Instant::now() };
@@ -162,12 +168,13 @@ impl LlamaServer {
         let supply = supply(&mut self.tokens, server, run.job)?;
         measure(server, &supply, run)?;
         let peak_memory = server.usage().map(|usage| usage.peak_memory).filter(|&bytes| bytes > 0);
-        match peak_memory {
-            Some(bytes) => {
-                run.tell_whole(begun, now() - begun, Sample::one(metric::PEAK_MEMORY, bytes as f64))
+        let memory = [(metric::PEAK_MEMORY, peak_memory), (metric::DEVICE_MEMORY, server.device_memory())];
+        for (name, bytes) in memory {
+            if let Some(bytes) = bytes {
+                run.tell_whole(begun, now() - begun, Sample::one(name, bytes as f64))?;
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 
     fn close(&mut self, ended: Result<(), Ending>) -> Ending {

@@ -115,7 +115,9 @@ fn steal(state: &MachineState) -> Option<String> {
 
 fn heat(state: &MachineState) -> Option<String> {
     if let Some(reason) = &state.throttled {
-        return Some(format!("the processor is being slowed down ({reason}): let it cool down"));
+        return Some(format!(
+            "this machine is being slowed down ({reason}): let it cool down, or give it more"
+        ));
     }
     let temperature = state.temperature.filter(|&temperature| temperature >= HOT)?;
     Some(format!("the processor is at {temperature:.0} °C: let it cool down, it slows itself down when hot"))

@@ -4,6 +4,9 @@ use gguflab_stats::median;
 use gguflab_types::operation::{Operation, Roof, Stage, Work};
 use std::collections::BTreeMap;
 
+/// Share of a run below which a difference is one of rounding.
+const NO_TIME: f64 = 1e-9;
+
 /// What the operations of a stage cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Costs<'a> {
@@ -59,7 +62,9 @@ impl<'a> Costs<'a> {
             |(one, seconds): (&'a Operation, f64)| (one, (seconds - f64::from(one.count) * stop).max(0.0));
         let operations: Vec<(&Operation, f64)> = medians.into_iter().map(less).collect();
         let inside: f64 = operations.iter().map(|(_, seconds)| seconds).sum();
-        Some(Costs { plain, stopped, stop, outside: (plain - inside).max(0.0), operations, roofs })
+        // What is left over by rounding is no time.
+        let outside = Some(plain - inside).filter(|left| *left > NO_TIME * plain).unwrap_or(0.0);
+        Some(Costs { plain, stopped, stop, outside, operations, roofs })
     }
 
     /// The costs of groups, the dearest first.

@@ -38,7 +38,7 @@ pub const PRESETS: &[Preset] = &[
         name: "gpu",
         needs: Condition::Gpu,
         knobs: &[
-            ("gpu-layers", "auto,0%,25%,50%,60%,70%,80%,90%,100%"),
+            ("gpu-layers", "auto,0%,25%,50%,60%,70%,80%,90%"),
             ("threads", "half,physical"),
             ("batch", ""),
             ("ubatch", ""),
@@ -53,7 +53,6 @@ pub const PRESETS: &[Preset] = &[
         name: "moe",
         needs: Condition::GpuAndExperts,
         knobs: &[
-            ("gpu-layers", "auto,100%"),
             ("cpu-moe-layers", "0%,25%,50%,60%,70%,80%,90%,100%"),
             ("threads", "half,physical"),
             ("batch", ""),
@@ -67,7 +66,7 @@ pub const PRESETS: &[Preset] = &[
         name: "wsl",
         needs: Condition::Gpu,
         knobs: &[
-            ("gpu-layers", "auto,0%,20%,30%,40%,50%,60%,70%,80%,90%,100%"),
+            ("gpu-layers", "auto,0%,20%,30%,40%,50%,60%,70%,80%,90%"),
             ("batch", "4,16,64,256,512,2048"),
             ("ubatch", "batch/1,batch/2"),
             ("flash-attention", "on,off"),

@@ -72,7 +72,7 @@ mod tests {
             (Some(9), "", false, Outcome::Crashed, "from outside"),
             (
                 Some(6),
-                "ggml.c:1: CUDA error: out of memory",
+                "ggml-cuda.cu:109: CUDA error (CUDA error: out of memory; current device: 0)",
                 false,
                 Outcome::OutOfMemory,
                 "aborted while measuring",

@@ -4,7 +4,7 @@ use super::{Run, TURN};
 use crate::child::{Child, Next, Program, Stream};
 use crate::engines::{death, is_memory};
 use crate::http::{self, Answer};
-use crate::telemetry::{Usage, group_usage, kernel_kills};
+use crate::telemetry::{Usage, device_memory, group_usage, kernel_kills};
 use gguflab_types::event::Phase;
 use gguflab_types::{Ending, Event, Outcome};
 use std::collections::{BTreeMap, VecDeque};
@@ -151,6 +151,11 @@ impl Server {
     /// Processor time and memory so far.
     pub(super) fn usage(&self) -> Option<Usage> {
         group_usage(self.child.id())
+    }
+
+    /// Bytes that it has of NVIDIA GPUs' memory, where the driver tells.
+    pub(super) fn device_memory(&self) -> Option<u64> {
+        device_memory(self.child.id())
     }
 
     fn lost_its_port(&self) -> bool {
