@@ -109,12 +109,14 @@ pub enum Conclusion {
     Decided(Decision),
     /// It ended before.
     Open(String),
+    /// It was stopped, or the good end can no longer be measured.
+    Ended(Ending),
 }
 
 /// Searches until it is sure enough, or the questions are used up.
 ///
 /// # Errors
-/// The ending of [`Oracle::hear`], and `Rejected` when there is nothing to search.
+/// The ending of the first [`Oracle::hear`], and `Rejected` when there is nothing to search.
 pub fn bisect(
     names: &[String],
     request: &BisectRequest,
@@ -134,9 +136,15 @@ pub fn bisect(
                 break Conclusion::Open(format!("{} questions were not enough", request.questions));
             }
             Ok(Next::Ask(build)) => {
-                let heard = oracle.hear(build, search.threshold, search.criterion)?;
-                say(&heard);
-                search.take(heard, request.threshold);
+                match oracle.hear(build, search.threshold, search.criterion) {
+                    Ok(heard) => {
+                        say(&heard);
+                        search.take(heard, request.threshold);
+                    }
+                    Err(ending) if search.heard.is_empty() => return Err(ending),
+                    // What was heard took long to hear.
+                    Err(ending) => break Conclusion::Ended(ending),
+                }
             }
             Err(problem) if search.heard.is_empty() => return Err(refused(problem)),
             Err(problem) => break Conclusion::Open(search.without_an_end().unwrap_or(problem)),
@@ -228,6 +236,8 @@ mod tests {
         differences: Vec<f64>,
         broken: Vec<usize>,
         drifted_from: usize,
+        /// Questions after which the user has enough.
+        patience: usize,
         asked: Vec<usize>,
         thresholds: Vec<f64>,
     }
@@ -239,6 +249,9 @@ mod tests {
             threshold: f64,
             criterion: Option<Criterion>,
         ) -> Result<Heard, Ending> {
+            if self.asked.len() == self.patience {
+                return Err(Ending::new(Outcome::Cancelled, "stopped by the user"));
+            }
             self.asked.push(build);
             self.thresholds.push(threshold);
             let value = self.differences[build];
@@ -263,6 +276,7 @@ mod tests {
             differences: differences.to_vec(),
             broken: Vec::new(),
             drifted_from: usize::MAX,
+            patience: usize::MAX,
             asked: Vec::new(),
             thresholds: Vec::new(),
         }
@@ -317,6 +331,21 @@ mod tests {
             matches!(&undecided.conclusion, Conclusion::Open(reason) if reason.contains("ended undecided")),
             "{undecided:?}"
         );
+    }
+
+    #[test]
+    fn what_was_heard_before_the_user_had_enough_is_kept() {
+        let slower = [0.0, 0.0, 0.0, 0.0, -0.1, -0.1, -0.1];
+        let found = search(&mut Told { patience: 2, ..told(&slower) });
+        assert!(
+            matches!(&found.conclusion, Conclusion::Ended(ending) if ending.outcome == Outcome::Cancelled),
+            "{found:?}"
+        );
+        assert_eq!((found.heard.len(), found.names.len()), (2, 7));
+        let request = BisectRequest { threshold: None, confidence: 0.95, questions: 40 };
+        let mut none = Told { patience: 0, ..told(&slower) };
+        let ending = bisect(&found.names, &request, &mut none, &mut |_| {}).unwrap_err();
+        assert_eq!(ending.outcome, Outcome::Cancelled, "nothing was heard");
     }
 
     #[test]

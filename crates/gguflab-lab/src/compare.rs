@@ -80,17 +80,17 @@ pub fn compare(
                 || is_untold(first, records)
         })
     };
-    let interleaved = interleave(sides, &request.limits, stop, watcher, &mut enough);
+    let mut interleaved = interleave(sides, &request.limits, stop, watcher, &mut enough);
     let sequence = sequence(design, &request.limits, &interleaved.sides);
     let judge = |quantity| judge(quantity, &interleaved.sides, &sequence, request.margin);
     let judged = request.quantities.iter().map(judge).collect();
-    let drift = if request.outputs { drift(sides, &interleaved, stop) } else { None };
+    let drift = if request.outputs { drift(sides, &mut interleaved, stop) } else { None };
     Compared { judged, names, margin: request.margin, interleaved, drift }
 }
 
 /// Holds the outputs of the second side against those of the first; `None` when the models differ, or when something
-/// could not be measured or the user stopped it.
-pub(crate) fn drift(sides: &mut [Side; 2], interleaved: &Interleaved, stop: &Stop) -> Option<Drift> {
+/// could not be measured or the user stopped it, which is then why everything ended.
+pub(crate) fn drift(sides: &mut [Side; 2], interleaved: &mut Interleaved, stop: &Stop) -> Option<Drift> {
     let [one, other] = sides;
     let fingerprint = |side: &Side| side.laboratory.subject.model.fingerprint.clone();
     let cut = matches!(interleaved.reason, Reason::Failed(..) | Reason::Stopped);
@@ -98,11 +98,18 @@ pub(crate) fn drift(sides: &mut [Side; 2], interleaved: &Interleaved, stop: &Sto
         return None;
     }
     let folder = std::env::temp_dir();
+    // Of what was measured last both may still hold memory of a GPU.
+    other.laboratory.release();
     let known = Reference::read(&mut one.laboratory, &one.request.configuration, &folder, stop);
-    Some(match known {
-        Err(reason) => Drift::unchecked(reason),
+    let drift = match known {
+        Err(unread) => Drift::unchecked(unread.reason()),
         Ok(known) => known.check(&mut other.laboratory, &other.request.configuration, stop),
-    })
+    };
+    if stop.is_set() {
+        interleaved.reason = Reason::Stopped;
+        return None;
+    }
+    Some(drift)
 }
 
 /// What a side measured against itself shows.

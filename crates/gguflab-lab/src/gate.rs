@@ -9,10 +9,10 @@ use crate::interleave::{Interleaved, Limits, Reason, Side, blocks, interleave};
 use crate::laboratory::{Laboratory, LaboratoryError};
 use crate::outputs::DriftVerdict;
 use gguflab_engine::Stop;
-use gguflab_stats::sequential::{Design, Gate, Sequence};
+use gguflab_stats::sequential::{Block, Design, Gate, Sequence};
 use gguflab_stats::unpaired::{Summary, welch};
 use gguflab_stats::{CONFIDENCE, Estimate, mean_interval};
-use gguflab_types::{Outcome, Protocol, Subject};
+use gguflab_types::{Direction, Outcome, Protocol, Subject};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use threshold::{Bound, Threshold, ThresholdError};
@@ -24,6 +24,8 @@ pub const CHECK_FORMAT: &str = "gguflab-check";
 
 /// What the check of the outputs is called among the findings.
 const OUTPUTS: &str = "outputs";
+/// What is found to be broken when what is checked does not run to its end.
+const RUNS: &str = "runs";
 
 /// Why nothing can be checked.
 #[derive(Debug, thiserror::Error)]
@@ -234,19 +236,19 @@ pub fn check_in_turn(
     watcher: &mut dyn BenchWatcher,
 ) -> Check {
     let mut enough = |records: &[Record; 2]| {
-        let sequence = sequence(Design::GATE, &request.limits, records);
+        let boundaries = Boundaries::of(request, records);
         let is_over = |one: &Threshold| {
-            in_turn(one, records, &sequence).verdict != Gate::Inconclusive
+            in_turn(one, records, &boundaries).verdict != Gate::Inconclusive
                 || is_untold(&one.quantity, records)
         };
         request.thresholds.iter().all(is_over)
     };
-    let interleaved = interleave(sides, &request.limits, stop, watcher, &mut enough);
-    let sequence = sequence(Design::GATE, &request.limits, &interleaved.sides);
-    let judge = |one| in_turn(one, &interleaved.sides, &sequence);
+    let mut interleaved = interleave(sides, &request.limits, stop, watcher, &mut enough);
+    let boundaries = Boundaries::of(request, &interleaved.sides);
+    let judge = |one| in_turn(one, &interleaved.sides, &boundaries);
     let mut findings: Vec<Finding> = request.thresholds.iter().map(judge).collect();
     let mut remarks = Vec::new();
-    let drift = if request.outputs { drift(sides, &interleaved, stop) } else { None };
+    let drift = if request.outputs { drift(sides, &mut interleaved, stop) } else { None };
     match drift.map(|drift| (drift.verdict, drift.reason)) {
         Some((DriftVerdict::Unchecked, reason)) => {
             remarks.push(format!("outputs were not checked: {reason}"))
@@ -310,12 +312,16 @@ fn finish(
     baseline: u32,
     against: Against,
     interleaved: Interleaved,
-    findings: Vec<Finding>,
+    mut findings: Vec<Finding>,
     remarks: Vec<String>,
 ) -> Check {
     let verdict = match &interleaved.reason {
         // A build that does not run is a regression, whatever was measured before.
-        Reason::Failed(1, _) => Gate::Fail,
+        Reason::Failed(1, ending) => {
+            let (threshold, remark) = (RUNS.to_string(), ending.cause.clone());
+            findings.push(Finding { threshold, verdict: Gate::Fail, remark });
+            Gate::Fail
+        }
         Reason::Failed(..) | Reason::Stopped => Gate::Inconclusive,
         _ => all_together(&findings),
     };
@@ -341,23 +347,47 @@ fn all_together(findings: &[Finding]) -> Gate {
     }
 }
 
-fn in_turn(threshold: &Threshold, sides: &[Record; 2], sequence: &Option<Sequence>) -> Finding {
+/// What differences are held against. A check passes only when every threshold is kept, so each may be held at the whole error
+/// (Berger 1982, an intersection–union test); it fails when any is broken, so for that all of them share it.
+struct Boundaries {
+    kept: Option<Sequence>,
+    broken: Option<Sequence>,
+}
+
+impl Boundaries {
+    fn of(request: &CheckRequest, sides: &[Record; 2]) -> Boundaries {
+        let shared = Design::GATE.shared_by(request.thresholds.len());
+        let [kept, broken] = [Design::GATE, shared].map(|design| sequence(design, &request.limits, sides));
+        Boundaries { kept, broken }
+    }
+
+    fn judge(&self, blocks: &[Block], share: f64, direction: Direction) -> (Gate, &'static str) {
+        let judged = |sequence: &Option<Sequence>| {
+            sequence
+                .as_ref()?
+                .look(blocks)
+                .map(|look| look.gate(share, direction).unwrap_or(Gate::Inconclusive))
+        };
+        match (judged(&self.kept), judged(&self.broken)) {
+            (None, _) => (Gate::Inconclusive, "no complete block was measured"),
+            (Some(Gate::Fail), Some(Gate::Fail)) => (Gate::Fail, ""),
+            (Some(Gate::Fail), _) => {
+                (Gate::Inconclusive, "broken for sure if it stood alone; with so many thresholds not yet")
+            }
+            (Some(other), _) => (other, ""),
+        }
+    }
+}
+
+fn in_turn(threshold: &Threshold, sides: &[Record; 2], boundaries: &Boundaries) -> Finding {
     let Bound::Relative(share) = threshold.bound else {
-        let level = sequence.as_ref().and_then(|sequence| sequence.level(blocks(sides).len()));
+        let level = boundaries.kept.as_ref().and_then(|sequence| sequence.level(blocks(sides).len()));
         return in_itself(threshold, &sides[1], level.map(|level| 1.0 - level));
     };
-    let look = sequence.as_ref().and_then(|sequence| sequence.look(&blocks_of(&threshold.quantity, sides)));
-    let verdict = look.as_ref().and_then(|look| look.gate(share, threshold.direction()));
-    let remark = match &look {
-        _ if is_untold(&threshold.quantity, sides) => "not measured",
-        None => "no complete block was measured",
-        Some(_) => "",
-    };
-    Finding {
-        threshold: threshold.text.clone(),
-        verdict: verdict.unwrap_or(Gate::Inconclusive),
-        remark: remark.to_string(),
-    }
+    let blocks = blocks_of(&threshold.quantity, sides);
+    let (verdict, remark) = boundaries.judge(&blocks, share, threshold.direction());
+    let remark = if is_untold(&threshold.quantity, sides) { "not measured" } else { remark };
+    Finding { threshold: threshold.text.clone(), verdict, remark: remark.to_string() }
 }
 
 fn stored(threshold: &Threshold, sides: &[Record; 2], same_machine: bool) -> Finding {
@@ -426,4 +456,52 @@ pub fn check_build(baseline: &Baseline, laboratory: &Laboratory, program: &str) 
     }
     let (accepted, found, program) = (accepted.clone(), found.clone(), program.to_string());
     Err(GateError::OtherBuild { accepted, program, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gguflab_stats::sequential::{Arm, Run};
+
+    /// Four blocks in which the candidate is slower by this share, and runs scatter by some per cent.
+    fn slower(share: f64) -> Vec<Block> {
+        let scatter = [1.02, 0.99, 1.00, 0.98, 1.01, 1.02, 0.99, 1.0];
+        let arms = [Arm::Reference, Arm::Candidate, Arm::Candidate, Arm::Reference];
+        let run = |(place, arm): (usize, Arm)| {
+            let level = if arm == Arm::Candidate { 1.0 - share } else { 1.0 };
+            Run { arm, value: level * scatter[place % scatter.len()], covariates: Vec::new() }
+        };
+        (0..4)
+            .map(|block| Block { runs: (0..4).map(|place| run((4 * block + place, arms[place]))).collect() })
+            .collect()
+    }
+
+    #[test]
+    fn thresholds_share_the_error_of_a_fail_and_not_that_of_a_pass() {
+        let boundaries = |thresholds| {
+            let [kept, broken] = [Design::GATE, Design::GATE.shared_by(thresholds)]
+                .map(|design| Sequence::new(design.with_most(8)));
+            Boundaries { kept, broken }
+        };
+        let judge = |thresholds, share| boundaries(thresholds).judge(&slower(share), 0.1, Direction::Higher);
+        for share in [0.0, 0.02, 0.1, 0.13, 0.3] {
+            let (alone, among) = (judge(1, share).0, judge(6, share).0);
+            assert_eq!(alone == Gate::Pass, among == Gate::Pass, "{share}");
+            assert!(among != Gate::Fail || alone == Gate::Fail, "{share}");
+        }
+        assert_eq!(
+            (judge(6, 0.0).0, judge(6, 0.1).0, judge(6, 0.3).0),
+            (Gate::Pass, Gate::Inconclusive, Gate::Fail)
+        );
+        let between =
+            (100..200).map(|part| f64::from(part) / 1000.0).find(|share| judge(1, *share).0 == Gate::Fail);
+        let (verdict, remark) = judge(6, between.unwrap());
+        assert_eq!(verdict, Gate::Inconclusive);
+        assert!(remark.contains("if it stood alone"), "{remark}");
+        assert_eq!(judge(6, 0.3).1, "");
+        assert_eq!(
+            boundaries(2).judge(&[], 0.1, Direction::Higher),
+            (Gate::Inconclusive, "no complete block was measured")
+        );
+    }
 }

@@ -19,7 +19,7 @@ use file::{Logits, Scratch, divergence};
 use gguflab_engine::{Control, EngineSpecification, Stop};
 use gguflab_stats::Divergence;
 use gguflab_types::outputs::Reading;
-use gguflab_types::{Configuration, Deadlines, Job, Outcome, Protocol, Request, Value, Workload};
+use gguflab_types::{Configuration, Deadlines, Ending, Job, Outcome, Protocol, Request, Value, Workload};
 use std::path::Path;
 
 /// Passages that are read, from different places of the text.
@@ -62,8 +62,30 @@ pub fn check(
         |engine| Laboratory::prepare(&Parts { model: Some(model), engine, workload: &workload, cache: None });
     let known = Reference::read(&mut open(reference.engine)?, reference.configuration, folder, stop);
     match known {
-        Err(reason) => Ok(Drift::unchecked(reason)),
+        Err(unread) => Ok(Drift::unchecked(unread.reason())),
         Ok(known) => Ok(known.check(&mut open(candidate.engine)?, candidate.configuration, stop)),
+    }
+}
+
+/// Why outputs cannot be held against each other.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Unread {
+    /// The engine shows none, or they cannot be kept.
+    Unavailable(String),
+    /// The engine ended otherwise than by saying no; the user's stop is such an ending too.
+    Ended(Ending),
+    /// They are not of the same tokens.
+    Other(String),
+}
+
+impl Unread {
+    /// In words.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Unread::Unavailable(reason) | Unread::Other(reason) => reason,
+            Unread::Ended(ending) => &ending.cause,
+        }
     }
 }
 
@@ -81,25 +103,28 @@ impl Reference {
     /// Reads the tokens twice; the files lie in a folder of their own in `folder` until this is dropped.
     ///
     /// # Errors
-    /// Why its outputs cannot be had, in words.
+    /// Why its outputs cannot be had.
     pub fn read(
         laboratory: &mut Laboratory,
         configuration: &Configuration,
         folder: &Path,
         stop: &Stop,
-    ) -> Result<Reference, String> {
-        let scratch = Scratch::new(folder)?;
+    ) -> Result<Reference, Unread> {
+        let scratch = Scratch::new(folder).map_err(Unread::Unavailable)?;
         let positions = if laboratory.facts.serves { positions_of_server() } else { positions() };
         let reading = Reading { passages: PASSAGES, length: LENGTH, steps: STEPS, positions };
         let logits = capture(laboratory, configuration, &reading, &scratch.file("reference"), stop)?;
         let (other, batched) = (other_batches(configuration), Reading { steps: 0, ..reading.clone() });
         let again = capture(laboratory, &other, &batched, &scratch.file("floor"), stop)?;
+        // What is read next may need the memory of the same GPU.
+        laboratory.release();
         let floor = divergence(&logits, &again)?;
         again.remove();
         Ok(Reference { logits, reading, floor, scratch })
     }
 
-    /// Holds a candidate against it.
+    /// Holds a candidate against it. One that makes other tokens of the same text, or cannot be read where the reference can,
+    /// has drifted.
     pub fn check(&self, laboratory: &mut Laboratory, configuration: &Configuration, stop: &Stop) -> Drift {
         let file = self.scratch.file("candidate");
         let found = capture(laboratory, configuration, &self.reading, &file, stop).and_then(|logits| {
@@ -107,9 +132,10 @@ impl Reference {
             logits.remove();
             found
         });
+        laboratory.release();
         match found {
             Ok(divergence) => Drift::judge(Evidence { divergence, floor: self.floor }),
-            Err(reason) => Drift::unchecked(reason),
+            Err(unread) => Drift::without_numbers(&unread),
         }
     }
 }
@@ -150,10 +176,10 @@ fn capture(
     reading: &Reading,
     file: &Path,
     stop: &Stop,
-) -> Result<Logits, String> {
+) -> Result<Logits, Unread> {
     // Whoever measures on this machine is not disturbed by it.
     let Some(_turn) = laboratory.take_turn(stop, &mut || {}) else {
-        return Err("stopped by the user".to_string());
+        return Err(Unread::Ended(Ending::new(Outcome::Cancelled, "stopped by the user")));
     };
     let job = Job {
         workload: workload(),
@@ -161,7 +187,8 @@ fn capture(
     };
     let ending = laboratory.engine.read(&job, reading, file, stop, &mut |_| Control::Continue);
     match ending.outcome {
-        Outcome::Measured => Logits::open(file, reading.rows()),
-        _ => Err(ending.cause),
+        Outcome::Measured => Logits::open(file, reading.rows()).map_err(Unread::Unavailable),
+        Outcome::Rejected => Err(Unread::Unavailable(ending.cause)),
+        _ => Err(Unread::Ended(ending)),
     }
 }

@@ -55,13 +55,14 @@ fn verdict(found: &Bisected) -> String {
             name(0),
             100.0 * confidence
         ),
-        Conclusion::Open(reason) => {
-            format!(
-                "The first bad build is not known with a confidence of {:.0} %: {reason}.",
-                100.0 * found.confidence
-            )
-        }
+        Conclusion::Open(reason) => unknown(found, reason),
+        Conclusion::Ended(ending) => unknown(found, &ending.cause),
     }
+}
+
+fn unknown(found: &Bisected, reason: &str) -> String {
+    let confidence = 100.0 * found.confidence;
+    format!("The first bad build is not known with a confidence of {confidence:.0} %: {reason}.")
 }
 
 fn questions(found: &Bisected) -> Table {

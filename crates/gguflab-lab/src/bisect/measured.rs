@@ -5,7 +5,7 @@ use crate::bench::{BenchRequest, BenchWatcher};
 use crate::compare::{blocks_of, is_untold, sequence};
 use crate::interleave::{Limits, Reason, Side, interleave};
 use crate::laboratory::{Laboratory, Parts};
-use crate::outputs::{Drift, DriftVerdict, Reference};
+use crate::outputs::{Drift, DriftVerdict, Reference, Unread};
 use crate::quantity::Quantity;
 use gguflab_engine::{EngineSpecification, Stop};
 use gguflab_stats::sequential::{Design, Gate, Look};
@@ -49,7 +49,7 @@ pub struct Measured<'a> {
     /// Told of what happens.
     pub watcher: &'a mut dyn BenchWatcher,
     /// Logits of the good end, once they were asked for.
-    pub known: Option<Result<Reference, String>>,
+    pub known: Option<Result<Reference, Unread>>,
 }
 
 impl Oracle for Measured<'_> {
@@ -62,6 +62,9 @@ impl Oracle for Measured<'_> {
         };
         let mut sides = [good, bad];
         let drift = self.request.outputs.then(|| self.drift(&mut sides));
+        if self.stop.is_set() {
+            return Err(Ending::new(Outcome::Cancelled, "stopped by the user"));
+        }
         let drifted = drift.as_ref().map(|drift| drift.verdict);
         if criterion == Some(Criterion::Outputs) {
             let finding = match drifted {
@@ -132,7 +135,7 @@ impl Measured<'_> {
         });
         match known {
             Ok(reference) => reference.check(&mut build.laboratory, &build.request.configuration, self.stop),
-            Err(reason) => Drift::unchecked(reason.clone()),
+            Err(unread) => Drift::unchecked(unread.reason()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Files of outputs on this side: read a row at a time, never as a whole.
 
+use super::Unread;
 use gguflab_stats::{Divergence, Known};
 use gguflab_types::outputs::{Head, RowForm};
 use std::fs::File;
@@ -115,21 +116,22 @@ impl Row {
 }
 
 /// How far one file is from another. Both have to be of the same tokens.
-pub(super) fn divergence(reference: &Logits, candidate: &Logits) -> Result<Divergence, String> {
+pub(super) fn divergence(reference: &Logits, candidate: &Logits) -> Result<Divergence, Unread> {
     let forms = [reference, candidate].map(|one| one.head.form);
     if forms[0] == forms[1] && reference.head != candidate.head {
         let sizes = [reference, candidate].map(|one| one.head.width);
-        return Err(match forms[0] {
+        return Err(Unread::Other(match forms[0] {
             RowForm::Logits => format!("their vocabularies have {} and {} tokens", sizes[0], sizes[1]),
             RowForm::Likeliest => format!("they tell {} and {} likeliest tokens", sizes[0], sizes[1]),
-        });
+        }));
     }
-    let (mut left, mut right) = (reference.rows()?, candidate.rows()?);
+    let cut = Unread::Unavailable;
+    let (mut left, mut right) = (reference.rows().map_err(cut)?, candidate.rows().map_err(cut)?);
     let (mut expected, mut found) = (Row::default(), Row::default());
     let mut divergence = Divergence::default();
     for _ in 0..reference.head.rows {
-        if left.next(&mut expected)? != right.next(&mut found)? {
-            return Err("they make other tokens of the same text".to_string());
+        if left.next(&mut expected).map_err(cut)? != right.next(&mut found).map_err(cut)? {
+            return Err(Unread::Other("they make other tokens of the same text".to_string()));
         }
         match forms {
             [RowForm::Logits, RowForm::Logits] => divergence.add(&expected.logits, &found.logits),
@@ -165,9 +167,9 @@ mod tests {
         let found = divergence(&open("a", 2), &open("b", 2)).unwrap();
         assert_eq!((found.rows, found.top_changes, found.largest_difference), (2, 1, 0.5));
         let problem = divergence(&open("a", 2), &open("c", 2)).unwrap_err();
-        assert!(problem.contains("other tokens"), "{problem}");
+        assert!(problem.reason().contains("other tokens"), "{problem:?}");
         let problem = divergence(&open("a", 2), &open("wide", 1)).unwrap_err();
-        assert!(problem.contains("2 and 3 tokens"), "{problem}");
+        assert!(problem.reason().contains("2 and 3 tokens"), "{problem:?}");
     }
 
     #[test]
@@ -195,7 +197,7 @@ mod tests {
             let found = divergence(&open(one), &open(other)).unwrap();
             assert!(found.maximum < 1e-6 && found.top_changes == 0, "{one} {other}: {found:?}");
         }
-        assert!(divergence(&open("a"), &open("c")).unwrap_err().contains("tell 2 and 1 likeliest"));
+        assert!(divergence(&open("a"), &open("c")).unwrap_err().reason().contains("tell 2 and 1 likeliest"));
     }
 
     #[test]

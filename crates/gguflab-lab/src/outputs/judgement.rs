@@ -1,6 +1,8 @@
 //! Whether outputs drifted.
 
+use super::Unread;
 use gguflab_stats::Divergence;
+use gguflab_types::Outcome;
 use serde::{Deserialize, Serialize};
 
 /// How many times the reference's own floor a divergence has to be to count. Whatever else changed only the rounding of
@@ -29,7 +31,7 @@ pub struct Drift {
 pub enum DriftVerdict {
     /// Not further from the reference than rounding takes the reference from itself, or too little to matter.
     Same,
-    /// Further than that, or logits that are no numbers.
+    /// Further than that, logits that are no numbers, other tokens, or none because reading them ended the engine.
     Drifted,
     /// It could not be compared.
     Unchecked,
@@ -59,6 +61,16 @@ pub struct Evidence {
 impl Drift {
     pub(crate) fn unchecked(reason: impl Into<String>) -> Drift {
         Drift { verdict: DriftVerdict::Unchecked, reason: reason.into(), evidence: None }
+    }
+
+    /// What can be said of a candidate whose outputs could not be held against those of the reference.
+    pub(crate) fn without_numbers(unread: &Unread) -> Drift {
+        let verdict = match unread {
+            Unread::Unavailable(_) => DriftVerdict::Unchecked,
+            Unread::Ended(ending) if ending.outcome == Outcome::Cancelled => DriftVerdict::Unchecked,
+            Unread::Ended(_) | Unread::Other(_) => DriftVerdict::Drifted,
+        };
+        Drift { verdict, ..Drift::unchecked(unread.reason()) }
     }
 
     /// Drifted is what has logits that are no numbers where the reference has them all, and what is further away than
@@ -135,6 +147,7 @@ fn unseen(divergence: &Divergence) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gguflab_types::Ending;
 
     /// Rows of two tokens whose logits are this far apart.
     fn apart(differences: &[f32]) -> Divergence {
@@ -173,5 +186,23 @@ mod tests {
         let text = serde_json::to_string(&drift).unwrap();
         assert_eq!(serde_json::from_str::<Drift>(&text).unwrap(), drift);
         assert!(text.contains(r#""verdict":"drifted""#), "{text}");
+    }
+
+    #[test]
+    fn a_candidate_that_cannot_be_read_has_drifted_and_an_engine_without_logits_has_not() {
+        let ended = |outcome| Unread::Ended(Ending::new(outcome, "boom"));
+        for (unread, verdict) in [
+            (Unread::Unavailable("shows none".to_string()), DriftVerdict::Unchecked),
+            (ended(Outcome::Cancelled), DriftVerdict::Unchecked),
+            (ended(Outcome::Crashed), DriftVerdict::Drifted),
+            (ended(Outcome::OutOfMemory), DriftVerdict::Drifted),
+            (Unread::Other("other tokens".to_string()), DriftVerdict::Drifted),
+        ] {
+            let drift = Drift::without_numbers(&unread);
+            assert_eq!(
+                (drift.verdict, drift.reason.as_str(), drift.evidence),
+                (verdict, unread.reason(), None)
+            );
+        }
     }
 }

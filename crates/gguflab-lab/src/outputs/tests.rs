@@ -68,7 +68,7 @@ fn a_real_engine_says_the_same_twice_and_another_file_something_else() {
         assert_eq!(drift.verdict, DriftVerdict::Drifted, "{}: {drift:?}", file.display());
     }
     let drift = check(&mut open(&engine, &wide), "threads=1");
-    assert_eq!(drift.verdict, DriftVerdict::Unchecked, "{drift:?}");
+    assert_eq!(drift.verdict, DriftVerdict::Drifted, "{drift:?}");
     assert!(drift.reason.contains("512 and 600 tokens"), "{drift:?}");
     let refused = check(&mut laboratory, "threads=1 cache-type-v=q8_0 flash-attention=off");
     assert_eq!(refused.verdict, DriftVerdict::Unchecked, "{refused:?}");
@@ -145,7 +145,8 @@ fn an_engine_without_logits_is_said_to_be_unchecked() {
     let mut laboratory = Laboratory::prepare(&parts).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let found = Reference::read(&mut laboratory, &Configuration::new(), folder.path(), &Stop::default());
-    assert_eq!(found.err().as_deref(), Some("simulated shows no logits"));
+    let unread = found.err().unwrap();
+    assert_eq!(unread, Unread::Unavailable("simulated shows no logits".to_string()));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 

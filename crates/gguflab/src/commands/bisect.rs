@@ -77,9 +77,10 @@ fn request(arguments: &Bisect) -> Result<MeasuredRequest> {
 
 /// A search that is not sure has not done what was asked for.
 fn code(found: &Bisected) -> ExitCode {
-    match found.conclusion {
+    match &found.conclusion {
         Conclusion::Decided(_) => ExitCode::SUCCESS,
         Conclusion::Open(_) => ExitCode::from(FAILED),
+        Conclusion::Ended(ending) => ExitCode::from(of_ending(ending)),
     }
 }
 
