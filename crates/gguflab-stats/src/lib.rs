@@ -50,7 +50,7 @@ pub use likeliest::Known;
 pub use location::{
     geometric_mean, location, mean, mean_interval, median, median_interval, positive_location,
 };
-pub use noise::{outliers, robust_spread};
+pub use noise::robust_spread;
 pub use paired::{Comparison, Verdict, compare, hodges_lehmann, judge, log_ratios, relative, sign_flip};
 pub use proportion::proportion;
 pub use quantile::{Percentile, effective_size, percentile, samples_needed};
