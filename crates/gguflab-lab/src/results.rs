@@ -32,6 +32,9 @@ pub struct Series {
     pub about: BTreeMap<String, String>,
     /// The values in the order of time; empty where only a summary was kept.
     pub values: Vec<f64>,
+    /// Where a value stands for several of one process, or for the many of a repetition: all of them, by process. Percentiles
+    /// are of these.
+    pub single: Vec<Vec<f64>>,
     /// What was kept instead of values.
     pub moments: Option<Moments>,
     /// Percentiles that the file states without the values behind them: (0.95, seconds).
@@ -149,6 +152,9 @@ impl Flaw {
     }
 }
 
+/// What a single process cannot tell, whatever measured in it.
+const ONE_PROCESS: &str =
+    "All repetitions of a test come from one process: how much a new start changes is not in the interval.";
 /// The largest file that is read, in bytes.
 const LONGEST: u64 = 512 << 20;
 

@@ -59,7 +59,7 @@ fn table(judged: &Judged) -> Table {
         Column::new("metric"),
         Column::new(reference),
         Column::new(candidate),
-        Column::new("values").help("how many values each file has, reference first"),
+        Column::new("values").help("how many values each file has, reference first; a visit of bench is one"),
         Column::new("difference").help("95 % interval by Welch: the scatter within the files only"),
         Column::new("verdict").help("holds if nothing but the candidate changed in between"),
     ];

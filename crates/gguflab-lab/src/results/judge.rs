@@ -123,7 +123,10 @@ fn grouped(results: &Results, told: &BTreeSet<String>) -> BTreeMap<Key, Series> 
         let settings = told.iter().filter_map(|name| Some((name.clone(), series.about.get(name)?.clone())));
         let key = Key { label: series.label.clone(), metric: series.metric, settings: settings.collect() };
         match groups.get_mut(&key) {
-            Some(group) => group.values.extend(&series.values),
+            Some(group) => {
+                group.values.extend(&series.values);
+                group.single.extend(series.single.iter().cloned());
+            }
             None => {
                 groups.insert(key, series.clone());
             }
@@ -166,7 +169,11 @@ fn percentiles(series: &Series) -> Vec<Percentile> {
     if !is_time || series.values.is_empty() {
         return Vec::new();
     }
-    SHARES.iter().map(|share| percentile(&[&series.values], *share, CONFIDENCE)).collect()
+    let values: Vec<&[f64]> = match series.single.is_empty() {
+        true => vec![&series.values],
+        false => series.single.iter().map(Vec::as_slice).collect(),
+    };
+    SHARES.iter().map(|share| percentile(&values, *share, CONFIDENCE)).collect()
 }
 
 /// In what the files differ as wholes.

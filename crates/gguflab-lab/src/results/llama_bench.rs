@@ -1,15 +1,13 @@
 //! llama-bench in all its formats.
 
-use super::{Flaw, Moments, Results, Series};
+use super::{Flaw, Moments, ONE_PROCESS, Results, Series};
 use gguflab_engine::engines::llama_bench::output::{Test, tests};
 use gguflab_types::{Request, metric};
 use serde_json::Value;
 
 /// What llama-bench does that limits what can be said.
-const LIMITS: [&str; 2] = [
-    "All repetitions of a test come from one process: how much a new start changes is not in the interval.",
-    "llama-bench runs its tests in a fixed order: warming up falls on the first ones.",
-];
+const LIMITS: [&str; 2] =
+    [ONE_PROCESS, "llama-bench runs its tests in a fixed order: warming up falls on the first ones."];
 
 /// Whether a JSON value is a test of llama-bench, or an array of them.
 pub(super) fn fits(value: &Value) -> bool {

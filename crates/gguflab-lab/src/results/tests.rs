@@ -1,8 +1,12 @@
 //! Files as the tools wrote them, whole and damaged.
 
 use super::*;
+use crate::bench::{RECORD_VERSION, Record};
 use gguflab_stats::Verdict;
-use gguflab_types::metric;
+use gguflab_types::{
+    Configuration, Ending, Outcome, Protocol, Purpose, Repetition, Request, Sample, Subject, Trial, Workload,
+    metric,
+};
 
 macro_rules! recorded {
     ($name:literal) => {
@@ -219,4 +223,114 @@ fn requests_have_percentiles_where_there_are_enough() {
     let pair = judged.pairs.iter().find(|pair| pair.metric == metric::FIRST_TOKEN).unwrap();
     assert!(pair.percentiles[0][0].estimate.is_some() && pair.percentiles[0][2].estimate.is_none());
     assert_eq!((pair.percentiles[1].len(), pair.stated[1].len()), (0, 4));
+}
+
+/// A visit of bench whose repetitions had these rates.
+fn visit(number: u32, rates: &[f64]) -> Trial {
+    let repetition = |rate: &f64| Repetition {
+        request: Some(0),
+        samples: vec![
+            Sample::one(metric::CPU_TIME, 3.0),
+            Sample::one(metric::REQUEST, 128.0 / rate),
+            Sample::one(metric::DECODE, *rate),
+            Sample { metric: metric::INTER_TOKEN.to_string(), values: vec![1.0 / rate; 40] },
+            Sample::one(metric::TOKENS_PRODUCED, 128.0),
+            Sample::one(metric::PREFILL, 9.0 * rate),
+        ],
+        ..Repetition::default()
+    };
+    Trial {
+        number,
+        configuration: Configuration::new(),
+        purpose: Purpose::Bench,
+        round: number,
+        ending: Some(Ending::measured()),
+        repetitions: rates.iter().map(repetition).collect(),
+        intermediates: BTreeMap::new(),
+        told: Vec::new(),
+        started: 0.0,
+        duration: Some(1.0),
+    }
+}
+
+fn record(trials: Vec<Trial>) -> String {
+    let record = Record {
+        format: "gguflab-record".into(),
+        version: RECORD_VERSION,
+        subject: Subject::default(),
+        workload: Workload::single("one", Request::new(64, 128)),
+        configuration: Configuration::new(),
+        protocol: Protocol::default(),
+        metrics: Vec::new(),
+        trials,
+    };
+    serde_json::to_string(&record).unwrap()
+}
+
+/// Three processes of two repetitions, which differ by less than the processes do.
+fn processes(rates: [f64; 3]) -> String {
+    let visits = (0..).zip(rates).map(|(number, rate)| visit(number, &[rate, rate * 1.001]));
+    record(visits.collect())
+}
+
+#[test]
+fn a_visit_of_a_record_is_one_value() {
+    let names = ["old.json", "new.json"];
+    let rates = [[100.0, 101.0, 99.0], [98.5, 99.5, 97.5]];
+    let [old, new] = rates.map(processes);
+    let judged = judge(&file(names[0], &old), &file(names[1], &new), 0.01).unwrap();
+    assert!(judged.pairs.iter().all(|pair| pair.counts == [Some(3), Some(3)]), "{:?}", judged.pairs);
+    assert_eq!(
+        judged.pairs.iter().find(|pair| pair.metric == metric::DECODE).unwrap().verdict,
+        Verdict::Undecided
+    );
+    // All repetitions, as if each were a process of its own, call it worse.
+    let pooled = rates.map(|rates| file("x", &line(2, &rates.map(|rate| [rate, rate * 1.001]).concat())));
+    assert_eq!(judge(&pooled[0], &pooled[1], 0.01).unwrap().pairs[0].verdict, Verdict::Worse);
+    let series = &parse(&old).unwrap().series[0];
+    assert!((series.values[0] / (900.0 * 1.001_f64.sqrt()) - 1.0).abs() < 1e-12, "{series:?}");
+    // Percentiles are of the single gaps.
+    let gaps = judged.pairs.iter().find(|pair| pair.metric == metric::INTER_TOKEN).unwrap();
+    assert_eq!((gaps.percentiles[0][0].count, gaps.counts[0]), (240, Some(3)));
+    // Of a single visit there are only repetitions, and that is said.
+    let single = parse(&record(vec![visit(0, &[100.0, 101.0, 99.0, 100.5])])).unwrap();
+    assert!(
+        single.series[0]
+            .values
+            .iter()
+            .zip([900.0, 909.0, 891.0, 904.5])
+            .all(|(one, other)| (one - other).abs() < 1e-9)
+    );
+    assert_eq!(single.series[0].values.len(), 4);
+    assert!(single.limits.contains(&ONE_PROCESS) && !parse(&old).unwrap().limits.contains(&ONE_PROCESS));
+}
+
+#[test]
+fn an_unfinished_record_is_an_error() {
+    let crashed = Trial { ending: Some(Ending::new(Outcome::Crashed, "signal 9")), ..visit(1, &[50.0]) };
+    for (cut, words) in
+        [(crashed, "a visit ended as crashed: signal 9"), (Trial { ending: None, ..visit(1, &[]) }, "no end")]
+    {
+        let found = parse(&record(vec![visit(0, &[100.0]), cut]));
+        let said = |problem: &str| problem.contains(words) && problem.contains("did not finish");
+        assert!(matches!(&found, Err(Flaw::Content(problem)) if said(problem)), "{found:?}");
+    }
+    assert!(matches!(parse(&record(Vec::new())), Err(Flaw::Content(_))));
+}
+
+#[test]
+fn disturbed_repetitions_count_where_a_visit_has_no_others() {
+    let disturb = |mut trial: Trial, count: usize| {
+        trial.repetitions.iter_mut().take(count).for_each(|one| one.noisy = Some("busy".to_string()));
+        trial
+    };
+    let visits =
+        [(0, 0), (1, 1), (2, 2)].map(|(number, count)| disturb(visit(number, &[50.0, 100.0]), count));
+    let found = parse(&record(visits.to_vec())).unwrap();
+    let decode = &found.series[1];
+    assert_eq!((decode.metric, decode.values[1]), (metric::DECODE, 100.0));
+    assert!((decode.values[2] / 5000_f64.sqrt() - 1.0).abs() < 1e-12, "{decode:?}");
+    let remarks: Vec<(&str, bool)> =
+        found.remarks.iter().map(|remark| (&remark[..1], remark.contains("left out"))).collect();
+    assert_eq!(remarks, [("1", true), ("2", false)], "{:?}", found.remarks);
 }
