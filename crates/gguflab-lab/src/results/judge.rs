@@ -1,6 +1,7 @@
 //! Two result files held against each other.
 
 use super::{Results, ResultsError, Series};
+use crate::laboratory::each_once;
 use crate::results::llama_bench::TOGETHER;
 use gguflab_stats::{CONFIDENCE, Estimate, Percentile, Summary, Verdict, drift, percentile, welch};
 use gguflab_types::{Direction, Unit, metric};
@@ -34,7 +35,7 @@ pub struct Pair {
 pub struct Judged {
     /// The files, reference first.
     pub files: [String; 2],
-    /// What is in both.
+    /// What is in both, in the order of the reference: the first one is the headline.
     pub pairs: Vec<Pair>,
     /// What is in one of them only.
     pub alone: Vec<String>,
@@ -58,14 +59,9 @@ const DRIFT: f64 = 0.03;
 pub fn judge(reference: &Results, candidate: &Results, margin: f64) -> Result<Judged, ResultsError> {
     let told = varying(reference).union(&varying(candidate)).cloned().collect::<BTreeSet<String>>();
     let (ours, theirs) = (grouped(candidate, &told), grouped(reference, &told));
-    let mut pairs = Vec::new();
-    for (key, mine) in &ours {
-        if let Some(pair) = theirs.get(key).and_then(|other| pair(key, other, mine, margin)) {
-            pairs.push(pair);
-        }
-    }
+    let pairs = pairs(&theirs, &ours, margin);
     if pairs.is_empty() {
-        let names = |groups: &BTreeMap<Key, Series>| {
+        let names = |groups: &Groups| {
             let names: BTreeSet<String> = groups.keys().map(Key::words).collect();
             names.into_iter().take(6).collect::<Vec<_>>().join(", ")
         };
@@ -75,7 +71,7 @@ pub fn judge(reference: &Results, candidate: &Results, margin: f64) -> Result<Ju
             problem: format!("the one has {}; the other {}", names(&ours), names(&theirs)),
         });
     }
-    let only = |one: &BTreeMap<Key, Series>, other: &BTreeMap<Key, Series>, file: &str| -> Vec<String> {
+    let only = |one: &Groups, other: &Groups, file: &str| -> Vec<String> {
         let alone = one.keys().filter(|key| !other.contains_key(*key));
         alone.map(|key| format!("{} only in {file}", key.words())).collect()
     };
@@ -84,6 +80,24 @@ pub fn judge(reference: &Results, candidate: &Results, margin: f64) -> Result<Ju
     let remarks = remarks(reference, candidate, &pairs);
     let files = [reference.file.clone(), candidate.file.clone()];
     Ok(Judged { files, pairs, alone, differences, remarks })
+}
+
+impl Judged {
+    /// Leaves what is in both of these metrics, in their order.
+    ///
+    /// # Errors
+    /// The names that are not in both, and those that are; then nothing is left out.
+    pub fn keep(&mut self, metrics: &[String]) -> Result<(), [Vec<String>; 2]> {
+        let shared = each_once(self.pairs.iter().map(|pair| pair.metric.to_string()));
+        let missing: Vec<String> = metrics.iter().filter(|name| !shared.contains(name)).cloned().collect();
+        if !missing.is_empty() {
+            return Err([missing, shared]);
+        }
+        let place = |pair: &Pair| metrics.iter().position(|name| name == pair.metric);
+        self.pairs.retain(|pair| place(pair).is_some());
+        self.pairs.sort_by_key(place);
+        Ok(())
+    }
 }
 
 /// A test, a metric and the settings that tell it from others.
@@ -116,23 +130,37 @@ fn varying(results: &Results) -> BTreeSet<String> {
     several.map(|(name, _)| name.clone()).collect()
 }
 
-/// The series of a file by what tells them apart; the same test again adds its values.
-fn grouped(results: &Results, told: &BTreeSet<String>) -> BTreeMap<Key, Series> {
-    let mut groups: BTreeMap<Key, Series> = BTreeMap::new();
-    for series in &results.series {
+/// Series by what tells them apart, with the place of each in its file.
+type Groups = BTreeMap<Key, (usize, Series)>;
+
+/// The series of a file; the same test again adds its values.
+fn grouped(results: &Results, told: &BTreeSet<String>) -> Groups {
+    let mut groups = Groups::new();
+    for (place, series) in results.series.iter().enumerate() {
         let settings = told.iter().filter_map(|name| Some((name.clone(), series.about.get(name)?.clone())));
         let key = Key { label: series.label.clone(), metric: series.metric, settings: settings.collect() };
         match groups.get_mut(&key) {
-            Some(group) => {
+            Some((_, group)) => {
                 group.values.extend(&series.values);
                 group.single.extend(series.single.iter().cloned());
             }
             None => {
-                groups.insert(key, series.clone());
+                groups.insert(key, (place, series.clone()));
             }
         }
     }
     groups
+}
+
+/// What is in both, in the order of the reference file.
+fn pairs(reference: &Groups, candidate: &Groups, margin: f64) -> Vec<Pair> {
+    let both = reference.iter().filter_map(|(key, (place, theirs))| {
+        let (_, ours) = candidate.get(key)?;
+        Some((*place, pair(key, theirs, ours, margin)?))
+    });
+    let mut both: Vec<(usize, Pair)> = both.collect();
+    both.sort_by_key(|(place, _)| *place);
+    both.into_iter().map(|(_, pair)| pair).collect()
 }
 
 fn pair(key: &Key, reference: &Series, candidate: &Series, margin: f64) -> Option<Pair> {

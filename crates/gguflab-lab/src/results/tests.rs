@@ -280,10 +280,7 @@ fn a_visit_of_a_record_is_one_value() {
     let [old, new] = rates.map(processes);
     let judged = judge(&file(names[0], &old), &file(names[1], &new), 0.01).unwrap();
     assert!(judged.pairs.iter().all(|pair| pair.counts == [Some(3), Some(3)]), "{:?}", judged.pairs);
-    assert_eq!(
-        judged.pairs.iter().find(|pair| pair.metric == metric::DECODE).unwrap().verdict,
-        Verdict::Undecided
-    );
+    assert_eq!(judged.pairs[1].verdict, Verdict::Undecided);
     // All repetitions, as if each were a process of its own, call it worse.
     let pooled = rates.map(|rates| file("x", &line(2, &rates.map(|rate| [rate, rate * 1.001]).concat())));
     assert_eq!(judge(&pooled[0], &pooled[1], 0.01).unwrap().pairs[0].verdict, Verdict::Worse);
@@ -333,4 +330,23 @@ fn disturbed_repetitions_count_where_a_visit_has_no_others() {
     let remarks: Vec<(&str, bool)> =
         found.remarks.iter().map(|remark| (&remark[..1], remark.contains("left out"))).collect();
     assert_eq!(remarks, [("1", true), ("2", false)], "{:?}", found.remarks);
+}
+
+#[test]
+fn the_headline_is_the_first_test_of_the_reference_or_the_first_metric_asked_for() {
+    let metrics =
+        |judged: &Judged| judged.pairs.iter().map(|pair| pair.metric.to_string()).collect::<Vec<_>>();
+    let ours = file("ours", &processes([100.0, 101.0, 99.0]));
+    let mut judged = judge(&ours, &ours, 0.01).unwrap();
+    let all = [metric::PREFILL, metric::DECODE, metric::REQUEST, metric::INTER_TOKEN, metric::CPU_TIME];
+    assert_eq!(metrics(&judged), all);
+    let asked = [metric::INTER_TOKEN, metric::DECODE, "speed"].map(str::to_string);
+    assert_eq!(judged.keep(&asked), Err([vec!["speed".to_string()], all.map(str::to_string).to_vec()]));
+    judged.keep(&asked[..2]).unwrap();
+    assert_eq!(metrics(&judged), asked[..2]);
+    let lines: [String; 2] =
+        [line(2, &[90.0, 91.0]), line(2, &[900.0, 901.0]).replace("\"n_gen\": 128", "\"n_gen\": 9")];
+    let tests = |order: [usize; 2]| order.map(|at| lines[at].clone()).concat();
+    let judged = judge(&file("a", &tests([0, 1])), &file("b", &tests([1, 0])), 0.01).unwrap();
+    assert_eq!(judged.pairs.iter().map(|pair| pair.label.as_str()).collect::<Vec<_>>(), ["tg128", "tg9"]);
 }

@@ -71,10 +71,11 @@ fn result_files(arguments: &Compare) -> Result<Option<[&Path; 2]>> {
 fn judge(arguments: &Compare, files: [&Path; 2], printer: &Printer) -> Result<ExitCode> {
     let (reference, candidate) = (read(files[0])?, read(files[1])?);
     let mut judged = gguflab_lab::results::judge(&reference, &candidate, arguments.margin)?;
-    let wanted = &arguments.metric;
-    judged.pairs.retain(|pair| wanted.is_empty() || wanted.iter().any(|name| name == pair.metric));
-    if judged.pairs.is_empty() {
-        return settings::refuse(format!("--metric {}: the files share no such metric", wanted.join(",")));
+    if !arguments.metric.is_empty() {
+        judged.keep(&arguments.metric).or_else(|[missing, shared]| {
+            let (missing, shared) = (missing.join(","), shared.join(", "));
+            settings::refuse(format!("--metric {missing}: the files share no such metric, but {shared}"))
+        })?;
     }
     let document = documents::results::document(&judged, arguments.margin);
     printer.document(&document)?;

@@ -260,7 +260,11 @@ fn result_files_are_compared_without_measuring() {
         ("compare {}/old.jsonl {}/other.txt", 3, "no result file that is known"),
         ("compare {}/old.jsonl threads=4", 2, "give two of them"),
         ("compare {}/old.jsonl {}/new.jsonl --record {}/x.json", 2, "nothing is measured"),
-        ("compare {}/old.jsonl {}/new.jsonl --metric memory", 2, "no such metric"),
+        (
+            "compare {}/old.jsonl {}/new.jsonl --metric decode,memory",
+            2,
+            "--metric memory: the files share no such metric, but decode",
+        ),
     ] {
         place.check(line, code, words);
     }
