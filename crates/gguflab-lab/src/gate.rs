@@ -281,6 +281,9 @@ pub fn check_stored(
          --reference-engine) and both run in turn"
             .to_string(),
     ];
+    if request.outputs {
+        remarks.push("outputs were not checked: only the accepted build can say what it says".to_string());
+    }
     if !others.is_empty() {
         remarks.push(format!(
             "the baseline was measured on another machine, so nothing can be told ({})",

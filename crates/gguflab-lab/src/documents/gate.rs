@@ -51,9 +51,21 @@ fn in_words(name: &str, accepted: &Accepted, check: &Check) -> String {
         Gate::Pass => format!("Pass: every threshold of {of} is kept."),
         Gate::Fail => format!("Fail: not all thresholds of {of} are kept."),
         Gate::Inconclusive => format!(
-            "Inconclusive: it cannot be told whether all thresholds of {of} are kept. More visits would tell: raise \
-             --budget-time and --budget-runs, or measure on a quieter machine."
+            "Inconclusive: it cannot be told whether all thresholds of {of} are kept. {}",
+            advice(check.against)
         ),
+    }
+}
+
+fn advice(against: Against) -> &'static str {
+    match against {
+        Against::Build => {
+            "More visits would tell: raise --budget-time and --budget-runs, or measure on a quieter machine."
+        }
+        Against::Stored => {
+            "Against stored samples there are as many visits as were accepted, whatever the budget: run the accepted build \
+             in turn (gate accept --keep-build, or --reference-engine), or accept anew with more --visits."
+        }
     }
 }
 
