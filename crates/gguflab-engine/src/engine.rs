@@ -374,6 +374,18 @@ impl EngineSpecification {
             None => Ok(EngineSpecification { kind: kind.to_string(), target, worker, ..Default::default() }),
         }
     }
+
+    /// The file that runs; a bare name is looked for on PATH. `None` for an engine that is not one program.
+    ///
+    /// # Errors
+    /// [`EngineError::Start`]: it is not there, or cannot be run.
+    pub fn program(&self) -> Result<Option<PathBuf>, EngineError> {
+        match (row(&self.kind)?.target, &self.target) {
+            ("", None) => Ok(Some(self.worker.clone())),
+            ("PATH", Some(path)) => engines::locate(Path::new(path), &self.kind).map(Some),
+            _ => Ok(None),
+        }
+    }
 }
 
 /// Starts an engine.

@@ -10,6 +10,8 @@
 //!
 //! Nothing is ever overwritten, by a check least of all: a reference that stays lets slow drift be seen.
 
+pub mod build;
+
 use crate::bench::Record;
 use crate::files;
 use crate::gate::{Check, GateError};
@@ -146,45 +148,78 @@ impl Shelf {
         self.folder.join(format!("baseline-{number:04}.json"))
     }
 
+    /// The number of the one that is accepted next.
+    fn next(&self) -> u32 {
+        self.numbers().max().unwrap_or(0) + 1
+    }
+
     /// Whether something of this name was accepted already.
     #[must_use]
     pub fn is_taken(&self) -> bool {
         self.numbers().next().is_some()
     }
 
-    /// Puts a baseline beside those that are there, and the program that it was measured with, if one is given. Gives its
-    /// number and its file.
+    /// Puts a baseline beside those that are there; they are only there `again`. Gives its number and its file.
+    ///
+    /// # Errors
+    /// [`GateError::Taken`]: somebody accepted one, while this one was measured perhaps. [`GateError::Write`] names the
+    /// file.
+    pub fn accept(&self, baseline: &Baseline, again: bool) -> Result<(u32, PathBuf), GateError> {
+        make_folder(&self.folder)?;
+        let mut number = self.next();
+        loop {
+            if number > 1 && !again {
+                return Err(GateError::Taken { name: self.name.clone(), number: number - 1 });
+            }
+            let path = self.path(number);
+            match write(&path, baseline) {
+                Err(error) if is_there(&error) => number += 1,
+                written => return written.map(|()| (number, path)),
+            }
+        }
+    }
+
+    /// Copies a program beside the baselines. Gives the name of the copy, which [`Baseline::build`] is.
     ///
     /// # Errors
     /// [`GateError::Write`] names the file.
-    pub fn accept(
-        &self,
-        mut baseline: Baseline,
-        program: Option<&Path>,
-    ) -> Result<(u32, PathBuf), GateError> {
-        let number = self.numbers().max().unwrap_or(0) + 1;
+    pub fn keep_build(&self, program: &Path) -> Result<String, GateError> {
         make_folder(&self.folder)?;
-        if let Some(program) = program {
-            let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let mut number = self.next();
+        loop {
             let kept = format!("build-{number:04}-{name}");
-            copy(program, &self.folder.join(&kept))?;
-            baseline.build = Some(kept);
+            match copy(program, &self.folder.join(&kept)) {
+                // Of somebody who accepts at the same time, or did not come to the end of it.
+                Err(error) if is_there(&error) => number += 1,
+                copied => return copied.map(|()| kept),
+            }
         }
-        let path = self.path(number);
-        write(&path, &baseline)?;
-        Ok((number, path))
     }
 
-    /// The engine whose program was kept with a baseline, if it was.
+    /// Removes the copy of a program that was not accepted after all.
+    pub fn drop_build(&self, build: &str) {
+        // One that stays is in nobody's way.
+        let _ = std::fs::remove_file(self.folder.join(build));
+    }
+
+    /// Where the program that was kept with a baseline has to be, if one was.
+    #[must_use]
+    pub fn kept_build(&self, baseline: &Baseline) -> Option<PathBuf> {
+        Some(self.folder.join(baseline.build.as_ref()?))
+    }
+
+    /// The engine whose program was kept with a baseline, if it was and is still there.
     #[must_use]
     pub fn kept_engine(&self, baseline: &Baseline, worker: &Path) -> Option<EngineSpecification> {
-        let program = self.folder.join(baseline.build.as_ref()?);
+        let program = self.kept_build(baseline).filter(|program| program.is_file())?;
+        make_executable(&program);
         let kind = match baseline.record.subject.engine.kind.as_str() {
             "embedded" => "worker",
             other => other,
         };
         let text = format!("{kind}={}", program.display());
-        EngineSpecification::parse(&text, worker.to_path_buf()).ok().filter(|_| program.is_file())
+        EngineSpecification::parse(&text, worker.to_path_buf()).ok()
     }
 
     /// Keeps a check. Gives its file.
@@ -250,13 +285,32 @@ fn read<T: DeserializeOwned>(path: &Path, format: &'static str, version: u32) ->
 fn write(path: &Path, content: &impl Serialize) -> Result<(), GateError> {
     let failed = |source: std::io::Error| GateError::Write { path: path.to_path_buf(), source };
     let text = serde_json::to_vec_pretty(content).map_err(|error| failed(error.into()))?;
-    files::put(path, |beside| std::fs::write(beside, &text)).map_err(failed)
+    files::put_new(path, |beside| std::fs::write(beside, &text)).map_err(failed)
 }
 
 fn copy(program: &Path, path: &Path) -> Result<(), GateError> {
-    files::put(path, |beside| std::fs::copy(program, beside).map(|_| ()))
+    files::put_new(path, |beside| std::fs::copy(program, beside).map(|_| ()))
         .map_err(|source| GateError::Write { path: path.to_path_buf(), source })
 }
+
+fn is_there(error: &GateError) -> bool {
+    matches!(error, GateError::Write { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists)
+}
+
+/// Stores of files, such as the artefacts of a CI, forget that a file can be run.
+#[cfg(unix)]
+fn make_executable(program: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let Ok(facts) = std::fs::metadata(program) else { return };
+    let mode = facts.permissions().mode();
+    if mode & 0o111 == 0 {
+        // Where that is not allowed, starting it says so.
+        let _ = std::fs::set_permissions(program, PermissionsExt::from_mode(mode | 0o111));
+    }
+}
+
+#[cfg(not(unix))]
+fn make_executable(_program: &Path) {}
 
 fn make_folder(folder: &Path) -> Result<(), GateError> {
     std::fs::create_dir_all(folder).map_err(|source| GateError::Write { path: folder.to_path_buf(), source })

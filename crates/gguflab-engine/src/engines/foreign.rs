@@ -38,7 +38,7 @@ pub(super) fn identity(kind: &str, build: String, specification: &EngineSpecific
 }
 
 /// Where the program is: the path itself, or found on PATH when it is a bare name.
-pub(super) fn locate(name: &Path, kind: &str) -> Result<PathBuf, EngineError> {
+pub(crate) fn locate(name: &Path, kind: &str) -> Result<PathBuf, EngineError> {
     let bare = name.components().count() == 1 && !name.exists();
     let on_path = bare.then(|| std::env::var_os("PATH")).flatten().and_then(|paths| {
         std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|path| path.is_file())

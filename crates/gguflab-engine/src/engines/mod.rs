@@ -11,6 +11,8 @@ mod files;
 mod foreign;
 mod process;
 
+pub(crate) use foreign::locate;
+
 /// Phrases by which ggml, CUDA, Vulkan and the C++ library say that memory ran out.
 const MEMORY: &[&str] = &[
     "out of memory",

@@ -1,5 +1,7 @@
 //! What a check has to keep to.
 
+use crate::bench::Record;
+use crate::compare::values;
 use crate::quantity::{Quantity, QuantityError};
 use crate::requirement::{parse_bound, unit_names};
 use gguflab_types::{DeclaredMetric, Direction, Unit, Workload};
@@ -38,6 +40,17 @@ pub enum ThresholdError {
     /// A share is how much worse something may get.
     #[error("threshold `{0}`: a share of the baseline is written with <, for how much worse it may get")]
     Share(String),
+    /// It is kept however slow the build is, or broken by a faster one.
+    #[error("threshold `{text}`: {problem}")]
+    Senseless {
+        /// As it was written.
+        text: String,
+        /// Why, and what to write.
+        problem: String,
+    },
+    /// Nothing was measured that it could be held against.
+    #[error("threshold `{0}`: the engine does not tell it, so no check could ever pass; leave it out")]
+    Untold(String),
     /// The quantity is none.
     #[error("threshold `{text}`: {source}")]
     Quantity {
@@ -150,7 +163,34 @@ impl Threshold {
                 names => format!(", {names}"),
             },
         })?;
-        Ok(Threshold { text: text.to_string(), quantity, bound })
+        let threshold = Threshold { text: text.to_string(), quantity, bound };
+        match threshold.problem() {
+            Some(problem) => Err(ThresholdError::Senseless { text: text.to_string(), problem }),
+            None => Ok(threshold),
+        }
+    }
+
+    /// Why it would not hold back what became worse, if it would not.
+    fn problem(&self) -> Option<String> {
+        let name = &self.quantity.text;
+        match (self.bound, self.direction()) {
+            (Bound::Relative(share), Direction::Higher) if share >= 1.0 => Some(
+                "nothing gets worse by 100 % or more where more is better; give a smaller share".to_string(),
+            ),
+            (Bound::AtMost(_), Direction::Higher) => Some(format!(
+                "more of it is better, so a bound is written {name}>BOUND, and how much worse it may get {name}<SHARE%"
+            )),
+            (Bound::AtLeast(_), Direction::Lower) => Some(format!(
+                "less of it is better, so a bound is written {name}<BOUND, and how much worse it may get {name}<SHARE%"
+            )),
+            _ => None,
+        }
+    }
+
+    /// Whether a record has something of what it judges.
+    #[must_use]
+    pub fn is_told(&self, record: &Record) -> bool {
+        !values(&self.quantity, record).is_empty()
     }
 
     /// Whether a workload has what it judges.
@@ -191,6 +231,16 @@ mod tests {
         for text in ["decode<fast", "decode<-3%", "load-cold<11tok/s", "decode<"] {
             assert!(error(text).contains("no number above 0"), "{text}: {}", error(text));
         }
+        for (text, words) in [
+            ("decode<12", "decode>BOUND"),
+            ("decode@long<12tok/s", "decode@long<SHARE%"),
+            ("first-token>5ms", "first-token<BOUND"),
+            ("inter-token-p95@long/short>2", "less of it is better"),
+            ("prefill<100%", "smaller share"),
+        ] {
+            assert!(error(text).contains(words), "{text}: {}", error(text));
+        }
+        assert!(Threshold::parse("time<300%", &[]).is_ok(), "what takes longer can take any time");
     }
 
     #[test]

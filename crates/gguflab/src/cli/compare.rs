@@ -139,10 +139,11 @@ pub(crate) struct GateCheck {
     /// The model [default: the baseline's, where it lies as it did]
     pub(crate) model: Option<String>,
     /// The accepted build, to be run in turn with the one that is checked, as --engine takes it [default: what --keep-build
-    /// kept, or the program that the baseline was measured with]
+    /// kept, or the program that the baseline was measured with, where it is still that build and another file than the
+    /// one that is checked]
     #[arg(long, value_name = "ENGINE")]
     pub(crate) reference_engine: Option<String>,
-    /// Compare with the stored samples only
+    /// Compare with the stored samples only: as many visits as were accepted, without a check of the outputs
     #[arg(long, conflicts_with = "reference_engine")]
     pub(crate) stored: bool,
     /// Other thresholds than those that were accepted (see `gate accept`)

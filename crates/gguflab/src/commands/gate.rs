@@ -3,13 +3,13 @@
 use super::bench::Watcher;
 use super::compare::{limits, warnings};
 use crate::cli::{BaselineArguments, Gate, GateAccept, GateCalibrate, GateCheck, GateVerb, History};
-use crate::exit::{FAILED, INCONCLUSIVE, STOPPED};
+use crate::exit::{FAILED, FileError, INCONCLUSIVE, STOPPED};
 use crate::printer::{Printer, check_targets, write_document, write_file, write_folder};
 use crate::{places, settings};
-use anyhow::Result;
-use gguflab_lab::baseline::{Accepted, Baseline, Shelf, names};
-use gguflab_lab::bench::{BenchRequest, bench};
-use gguflab_lab::gate::threshold::preset;
+use anyhow::{Context, Result};
+use gguflab_lab::baseline::{Accepted, Baseline, Shelf, build, names};
+use gguflab_lab::bench::{BenchRequest, Record, bench};
+use gguflab_lab::gate::threshold::{Threshold, ThresholdError, preset};
 use gguflab_lab::gate::{self, Check, CheckRequest, GateError};
 use gguflab_lab::interleave::{Reason, Side};
 use gguflab_lab::{EngineSpecification, Laboratory, Stop, compare, documents, perf_methodology};
@@ -36,8 +36,10 @@ fn accept(arguments: &GateAccept, printer: &Printer) -> Result<ExitCode> {
     }
     let (texts, workload) = wanted(arguments)?;
     let engine = settings::engine(&arguments.engine)?;
+    let program = if arguments.keep_build { Some(whole_program(&engine)?) } else { None };
     let mut laboratory = super::laboratory(arguments.model.as_deref(), &engine, &workload, printer)?;
-    let texts = if texts.is_empty() { gate::usual_thresholds(&laboratory) } else { texts };
+    let asked = !texts.is_empty();
+    let texts = if asked { texts } else { gate::usual_thresholds(&laboratory) };
     let thresholds = usable(gate::thresholds(&texts, &laboratory))?;
     let request = BenchRequest {
         configuration: configuration(&arguments.set, &laboratory)?,
@@ -55,12 +57,52 @@ fn accept(arguments: &GateAccept, printer: &Printer) -> Result<ExitCode> {
         return Ok(ExitCode::from(STOPPED));
     }
     gate::acceptable(&record)?;
-    let program = arguments.keep_build.then(|| program(&engine)).transpose()?;
+    let texts = usable(told(&thresholds, &record, asked))?;
     let model = engine_needs_model(&arguments.model, &laboratory);
-    let baseline = Baseline::of(record, texts, engine_text(&engine), model);
-    let (number, path) = shelf.accept(baseline, program.as_deref())?;
+    let mut baseline = Baseline::of(record, texts, engine_text(&engine)?, model);
+    baseline.build = program.map(|program| shelf.keep_build(&program)).transpose()?;
+    let accepted = try_build(&shelf, &baseline, arguments.model.as_deref(), printer)
+        .and_then(|()| Ok(shelf.accept(&baseline, arguments.again)?));
+    if let (Err(_), Some(build)) = (&accepted, &baseline.build) {
+        shelf.drop_build(build);
+    }
+    let (number, path) = accepted?;
     printer.say(&format!("accepted as number {number} of {}: {}", shelf.name(), path.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The thresholds of which something was measured. Of the usual ones the others are left out; one that was asked for and
+/// that the engine does not tell would keep every check from passing.
+fn told(thresholds: &[Threshold], record: &Record, asked: bool) -> Result<Vec<String>, ThresholdError> {
+    let untold = thresholds.iter().find(|one| !one.is_told(record));
+    let kept: Vec<String> =
+        thresholds.iter().filter(|one| one.is_told(record)).map(|one| one.text.clone()).collect();
+    match untold {
+        Some(one) if asked || kept.is_empty() => Err(ThresholdError::Untold(one.text.clone())),
+        _ => Ok(kept),
+    }
+}
+
+/// Starts the program that was kept, as each check will: what does not run there has to be known now.
+fn try_build(shelf: &Shelf, baseline: &Baseline, model: Option<&str>, printer: &Printer) -> Result<()> {
+    let Some(engine) = shelf.kept_engine(baseline, &places::worker()) else { return Ok(()) };
+    let engine = as_accepted(engine, baseline);
+    super::laboratory(model, &engine, &baseline.record.workload, printer)
+        .and_then(|laboratory| Ok(gate::check_build(baseline, &laboratory, &engine_text(&engine)?)?))
+        .context(
+            "--keep-build: the copy of the program does not run as the program did, so nothing is accepted",
+        )
+}
+
+/// An engine in the surroundings that the baseline was measured in.
+fn as_accepted(engine: EngineSpecification, baseline: &Baseline) -> EngineSpecification {
+    let accepted = &baseline.record.subject.engine;
+    EngineSpecification {
+        environment: accepted.environment.clone(),
+        wrapper: accepted.wrapper.clone(),
+        library_paths: accepted.library_paths.iter().map(PathBuf::from).collect(),
+        ..engine
+    }
 }
 
 /// The thresholds that were asked for, and what they are judged on.
@@ -86,26 +128,31 @@ fn engine_needs_model(named: &Option<String>, laboratory: &Laboratory) -> Option
     named.is_some().then(|| settings::whole_path(laboratory.model()))
 }
 
-/// The engine as `--engine` takes it.
-fn engine_text(engine: &EngineSpecification) -> String {
-    match &engine.target {
-        Some(target) => format!("{}={target}", engine.kind),
-        None => engine.kind.clone(),
-    }
+/// The engine as `--engine` takes it, from any folder.
+fn engine_text(engine: &EngineSpecification) -> Result<String> {
+    Ok(match (&engine.target, engine.program()?) {
+        (Some(_), Some(program)) => format!("{}={}", engine.kind, settings::whole_path(&program).display()),
+        (Some(target), None) => format!("{}={target}", engine.kind),
+        (None, _) => engine.kind.clone(),
+    })
 }
 
-/// The file that runs.
-fn program(engine: &EngineSpecification) -> Result<PathBuf> {
-    let path = match (engine.kind.as_str(), &engine.target) {
-        ("embedded", None) => Some(engine.worker.clone()),
-        ("worker" | "llama-bench" | "llama-server", Some(target)) => Some(PathBuf::from(target)),
-        _ => None,
-    };
-    match path.filter(|path| path.is_file()) {
-        Some(path) => Ok(path),
-        None => settings::refuse(format!(
+/// The file that runs, where it is all of the build.
+fn whole_program(engine: &EngineSpecification) -> Result<PathBuf> {
+    let Some(program) = engine.program()? else {
+        return settings::refuse(format!(
             "--keep-build: engine {} is not one program that can be copied",
             engine.kind
+        ));
+    };
+    let needs =
+        build::needs(&program).map_err(|source| FileError { what: "read", path: program.clone(), source })?;
+    match needs {
+        None => Ok(program),
+        Some(needs) => settings::refuse(format!(
+            "--keep-build: {} also needs {needs}, and a copy of it alone would run what is built there later; copy the \
+             folder of the build, and name the program in it to `gate check --reference-engine`",
+            program.display()
         )),
     }
 }
@@ -127,7 +174,7 @@ fn check(arguments: &GateCheck, printer: &Printer) -> Result<ExitCode> {
     let request = CheckRequest { thresholds, limits, outputs };
     let stop = super::stop_on_interrupt()?;
     let mut watcher = Watcher::new(printer);
-    let (check, warnings) = match side.reference(&shelf, &checked)? {
+    let (check, mut warnings) = match side.reference(&shelf, &candidate, &checked)? {
         Some(mut reference) => {
             reference.request.protocol = checked.request.protocol.clone();
             let mut sides = [reference, checked];
@@ -139,13 +186,11 @@ fn check(arguments: &GateCheck, printer: &Printer) -> Result<ExitCode> {
             (check, checked.laboratory.warnings.clone())
         }
     };
+    warnings.extend(side.lost_build(&shelf));
     let document =
         documents::gate::document(shelf.name(), &accepted, &check, &request.thresholds, &limits, &warnings);
+    keep(&shelf, &check, printer);
     printer.document(&document)?;
-    // A check that was stopped says nothing; all others are part of the history.
-    if check.interleaved.reason != Reason::Stopped {
-        printer.say(&format!("kept: {}", shelf.keep(&check)?.display()));
-    }
     if let Some(path) = &arguments.junit {
         write_file(path, documents::gate::junit(shelf.name(), &check).as_bytes())?;
     }
@@ -156,6 +201,19 @@ fn check(arguments: &GateCheck, printer: &Printer) -> Result<ExitCode> {
         write_folder(folder, perf_methodology::of_check(&check, &request.thresholds))?;
     }
     Ok(code(&check, printer))
+}
+
+/// Makes a check part of the history. That there is no writing in the folder, as in a CI that mounts it so, takes nothing
+/// from what was found.
+fn keep(shelf: &Shelf, check: &Check, printer: &Printer) {
+    // A check that was stopped says nothing.
+    if check.interleaved.reason == Reason::Stopped {
+        return;
+    }
+    match shelf.keep(check) {
+        Ok(path) => printer.say(&format!("kept: {}", path.display())),
+        Err(error) => printer.warn(&format!("this check will not be in the history: {error}")),
+    }
 }
 
 fn code(check: &Check, printer: &Printer) -> ExitCode {
@@ -194,28 +252,57 @@ impl Prepared<'_> {
     }
 
     /// The accepted build, if it is at hand: named, kept, or the program that the baseline was measured with.
-    fn reference(&self, shelf: &Shelf, checked: &Side) -> Result<Option<Side>> {
+    fn reference(
+        &self,
+        shelf: &Shelf,
+        candidate: &EngineSpecification,
+        checked: &Side,
+    ) -> Result<Option<Side>> {
         if self.arguments.stored {
             return Ok(None);
         }
-        let baseline = &self.accepted.baseline;
-        let parse = |text: &str| EngineSpecification::parse(text, places::worker());
-        let found = match &self.arguments.reference_engine {
-            Some(text) => Some(parse(text)?),
-            None => shelf.kept_engine(baseline, &places::worker()),
+        let named = self.arguments.reference_engine.as_ref();
+        let named = named.map(|text| EngineSpecification::parse(text, places::worker())).transpose()?;
+        let found = named.or_else(|| shelf.kept_engine(&self.accepted.baseline, &places::worker()));
+        let side = match found {
+            Some(engine) => Some(self.accepted_build(engine)?),
+            None => self.measured_then(candidate),
         };
-        let Some(mut engine) = found else { return Ok(None) };
-        engine.environment = baseline.record.subject.engine.environment.clone();
-        engine.wrapper = baseline.record.subject.engine.wrapper.clone();
-        engine.library_paths =
-            baseline.record.subject.engine.library_paths.iter().map(PathBuf::from).collect();
-        let side = self.prepare("baseline", &engine)?;
-        gate::check_build(baseline, &side.laboratory, &engine_text(&engine))?;
-        if side.laboratory.subject.engine.build == checked.laboratory.subject.engine.build {
+        let build = |side: &Side| side.laboratory.subject.engine.build.clone();
+        if side.as_ref().is_some_and(|side| build(side) == build(checked)) {
             self.printer
                 .say("the build that is checked is the accepted one: what differs is what is around it");
         }
-        Ok(Some(side))
+        Ok(side)
+    }
+
+    fn accepted_build(&self, engine: EngineSpecification) -> Result<Side> {
+        let baseline = &self.accepted.baseline;
+        let engine = as_accepted(engine, baseline);
+        let side = self.prepare("baseline", &engine)?;
+        gate::check_build(baseline, &side.laboratory, &engine_text(&engine)?)?;
+        Ok(side)
+    }
+
+    /// The engine that the baseline was measured with, where it is still there and the same. Never the program that is
+    /// checked: what was changed in it since, and not committed, does not show in the version that it tells, and it would
+    /// be held against itself.
+    fn measured_then(&self, candidate: &EngineSpecification) -> Option<Side> {
+        let engine = EngineSpecification::parse(&self.accepted.baseline.engine, places::worker()).ok()?;
+        let file = |engine: &EngineSpecification| engine.program().ok()??.canonicalize().ok();
+        let is_checked = match (file(&engine), file(candidate)) {
+            (Some(then), Some(now)) => then == now,
+            _ => (&engine.kind, &engine.target) == (&candidate.kind, &candidate.target),
+        };
+        if is_checked { None } else { self.accepted_build(engine).ok() }
+    }
+
+    /// What is to be said when the program that was kept is gone.
+    fn lost_build(&self, shelf: &Shelf) -> Option<String> {
+        let is_wanted = !self.arguments.stored && self.arguments.reference_engine.is_none();
+        let kept = shelf.kept_build(&self.accepted.baseline).filter(|_| is_wanted);
+        let path = kept.filter(|path| !path.is_file())?;
+        Some(format!("{} is gone, the program that --keep-build kept", path.display()))
     }
 }
 

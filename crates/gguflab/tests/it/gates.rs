@@ -130,6 +130,41 @@ fn stored_samples_are_weaker_and_that_is_said() {
     let check = |rest: &str| gate(&format!("check mine --stored {rest}"));
     place.check(&check("--engine simulated=noise=1"), 0, "only stored samples of the baseline were there");
     place.check(&check("--engine simulated=noise=1,speed=0.5"), 1, "Fail");
+    let untold =
+        place.check(&check("--engine simulated=noise=9,seed=3,speed=1.03"), 6, "whatever the budget");
+    assert!(untold.has("outputs were not checked") && !untold.has("raise --budget"), "{untold}");
+    let lean = place.check(&check("--engine simulated=noise=1 --no-outputs"), 0, "Pass");
+    assert!(!lean.has("outputs were not checked"), "{lean}");
+}
+
+#[test]
+fn what_the_baseline_was_measured_with_runs_in_turn_unless_it_is_what_is_checked() {
+    let place = accepted();
+    let other = place.check(&gate("check mine --engine simulated=noise=1,speed=0.7"), 1, "Fail");
+    assert!(!other.has("only stored samples"), "{other}");
+    place.check(&gate("check mine --engine simulated=noise=1"), 0, "only stored samples");
+}
+
+#[test]
+fn a_check_that_cannot_be_kept_says_its_verdict_all_the_same() {
+    let place = accepted();
+    place.write("accepted/mine/checks", "no folder");
+    let line = "check mine --engine simulated=noise=1,speed=0.7 --junit {}/junit.xml --report {}/report.md";
+    place.check(&gate(line), 1, "will not be in the history");
+    assert!(place.read("junit.xml").contains("<failure") && place.read("report.md").contains("✗ fail"));
+}
+
+#[test]
+fn of_two_who_accept_first_one_does() {
+    let place = Place::new();
+    let accept = || place.run(&gate("accept mine --engine simulated=noise=1 --visits 2"));
+    let mut codes = std::thread::scope(|scope| {
+        let both = [scope.spawn(accept), scope.spawn(accept)];
+        both.map(|one| one.join().unwrap().status.code())
+    });
+    codes.sort();
+    assert_eq!(codes, [Some(0), Some(2)]);
+    assert!(!place.path("accepted/mine/baseline-0002.json").exists());
 }
 
 #[test]
@@ -152,6 +187,10 @@ fn baselines_that_do_not_fit_are_refused_by_name() {
     place.check(&gate("accept new --engine simulated --threshold decode"), 2, "decode<10%");
     place.check(&gate("accept new --engine simulated --preset quick"), 2, "perf-methodology");
     place.check(&gate("accept new --engine simulated --keep-build"), 2, "--keep-build");
+    place.check(&gate("accept new --engine simulated --threshold decode<12"), 2, "decode<SHARE%");
+    let untold = "accept new --engine simulated --visits 2 --threshold time<9% --threshold package-energy<9%";
+    place.check(&gate(untold), 2, "`package-energy<9%`: the engine does not tell it");
+    assert!(!place.path("accepted/new").exists(), "nothing is accepted");
     place.check(
         &gate("check mine --engine simulated --reference-engine simulated=speed=3"),
         4,
@@ -184,17 +223,32 @@ fn a_calibration_says_what_can_be_seen() {
 #[test]
 fn a_kept_build_runs_in_turn_with_the_new_one() {
     let place = Place::with_model();
-    let small = "--prompt 32 --generate 8 --set threads=1 --visits 3 --threshold decode<900%";
+    let small = "--prompt 32 --generate 8 --set threads=1 --visits 3 --threshold time<900%";
     place.check(&gate(&format!("accept real tiny.gguf --keep-build {small}")), 0, "accepted");
+    // As it comes out of a store of files.
+    let kept = place.path("accepted/real/build-0001-gguflab-worker");
+    std::fs::set_permissions(&kept, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let checked = place.check(&gate("check real --budget-runs 4"), 0, "Pass");
     assert!(
         checked.output.contains("outputs") && !checked.output.contains("only stored samples"),
         "{checked}"
     );
-    std::fs::remove_file(place.path("accepted/real/build-0001-gguflab-worker")).unwrap();
-    place.check(&gate("check real"), 0, "only stored samples");
+    std::fs::remove_file(kept).unwrap();
+    let stored = place.check(&gate("check real"), 0, "only stored samples");
+    assert!(stored.has("build-0001-gguflab-worker is gone"), "{stored}");
     place.write_model("tiny.gguf", gguflab_format::TinyArchitecture::Qwen3Moe);
     place.check(&gate("check real"), 3, "fingerprint");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_that_is_not_all_of_the_build_is_not_kept() {
+    let place = Place::with_model();
+    place.write_program("llama-bench", "#!/bin/sh\nexec /build/llama-bench \"$@\"\n");
+    let line = "accept real tiny.gguf --keep-build --engine llama-bench={}/llama-bench";
+    let refused = place.check(&gate(line), 2, "also needs what the script starts");
+    assert!(refused.has("--reference-engine"), "{refused}");
+    assert!(!place.path("accepted").exists(), "nothing was measured");
 }
 
 #[test]
