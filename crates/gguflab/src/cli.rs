@@ -5,6 +5,8 @@ mod compare;
 mod dataset;
 mod evaluate;
 mod load;
+#[cfg(test)]
+mod shown;
 
 pub(crate) use bisect::Bisect;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
