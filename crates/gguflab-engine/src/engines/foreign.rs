@@ -39,11 +39,13 @@ pub(super) fn identity(kind: &str, build: String, specification: &EngineSpecific
 
 /// Where the program is: the path itself, or found on PATH when it is a bare name.
 pub(crate) fn locate(name: &Path, kind: &str) -> Result<PathBuf, EngineError> {
-    let bare = name.components().count() == 1 && !name.exists();
-    let on_path = bare.then(|| std::env::var_os("PATH")).flatten().and_then(|paths| {
+    let bare = name.components().count() == 1;
+    let on_path = (bare && !name.exists()).then(|| std::env::var_os("PATH")).flatten().and_then(|paths| {
         std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|path| path.is_file())
     });
-    let path = on_path.unwrap_or_else(|| name.to_path_buf());
+    // A bare name that is there is that file: the system would look for it on PATH only.
+    let here = if bare { Path::new(".").join(name) } else { name.to_path_buf() };
+    let path = on_path.unwrap_or(here);
     let failed = |source: std::io::Error, hint: &str| EngineError::Start {
         program: name.display().to_string(),
         source,

@@ -270,8 +270,10 @@ impl Prepared<'_> {
         };
         let build = |side: &Side| side.laboratory.subject.engine.build.clone();
         if side.as_ref().is_some_and(|side| build(side) == build(checked)) {
-            self.printer
-                .say("the build that is checked is the accepted one: what differs is what is around it");
+            self.printer.say(
+                "the build that is checked tells the same version as the accepted one: unless it has changes that are \
+                 not committed, what differs is what is around it",
+            );
         }
         Ok(side)
     }

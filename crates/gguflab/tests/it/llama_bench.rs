@@ -35,6 +35,8 @@ fn programs_that_fail_are_outcomes() {
     let place = Place::with_model();
     place.write_program("own-silent", "#!/bin/sh\necho hello\n");
     place.check("bench tiny.gguf --engine llama-bench={}/own-silent", 4, "does not look like llama-bench");
+    // A bare name that lies here is that file, and not what is on PATH.
+    place.check("bench tiny.gguf --engine llama-bench=own-silent", 4, "does not look like llama-bench");
     place.write_program("own-grandchild", GRANDCHILD);
     for (name, body, words) in FAILURES {
         place.write_program(&format!("own-{name}"), &format!("{HEAD}{body}\n"));
