@@ -12,7 +12,7 @@ mod tests;
 
 pub use document::document;
 pub(crate) use document::verdict_cell;
-pub use judgement::{Drift, DriftVerdict, Evidence, FLOOR_FACTOR, MAXIMUM_BOUND, MEAN_BOUND};
+pub use judgement::{Drift, DriftVerdict, Evidence, MAXIMUM_BOUND, MAXIMUM_FACTOR, MEAN_BOUND, MEAN_FACTOR};
 
 use crate::laboratory::{Laboratory, LaboratoryError, Parts};
 use file::{Logits, Scratch, divergence};
@@ -123,8 +123,8 @@ impl Reference {
         Ok(Reference { logits, reading, floor, scratch })
     }
 
-    /// Holds a candidate against it. One that makes other tokens of the same text, or cannot be read where the reference can,
-    /// has drifted.
+    /// Holds a candidate against it. One that makes other tokens of the same text, or whose engine ends where the reference's
+    /// does not, has drifted.
     pub fn check(&self, laboratory: &mut Laboratory, configuration: &Configuration, stop: &Stop) -> Drift {
         let file = self.scratch.file("candidate");
         let found = capture(laboratory, configuration, &self.reading, &file, stop).and_then(|logits| {

@@ -65,6 +65,9 @@ impl Oracle for Measured<'_> {
         if self.stop.is_set() {
             return Err(Ending::new(Outcome::Cancelled, "stopped by the user"));
         }
+        if let Some(ending) = drift.as_ref().and_then(|drift| drift.ended.clone()) {
+            return heard(Finding::Unusable(ending), None, drift);
+        }
         let drifted = drift.as_ref().map(|drift| drift.verdict);
         if criterion == Some(Criterion::Outputs) {
             let finding = match drifted {

@@ -1,6 +1,6 @@
 //! What is said of outputs.
 
-use super::{Drift, DriftVerdict, FLOOR_FACTOR, MAXIMUM_BOUND, MEAN_BOUND};
+use super::{Drift, DriftVerdict, MAXIMUM_BOUND, MAXIMUM_FACTOR, MEAN_BOUND, MEAN_FACTOR};
 use gguflab_report::{Cell, Column, Document, Table, Tone};
 use gguflab_stats::Divergence;
 use gguflab_types::Unit;
@@ -34,8 +34,8 @@ pub fn document(drift: &Drift) -> Document {
         );
     }
     document.paragraph(format!(
-        "Drifted is what is further away than {FLOOR_FACTOR} times the second row and further than {MEAN_BOUND:.0e} nats on \
-         average or {MAXIMUM_BOUND:.0e} at its worst token."
+        "Drifted is what is further away than {MEAN_FACTOR} times the second row and {MEAN_BOUND:.0e} nats on average, or than \
+         {MAXIMUM_FACTOR} times it and {MAXIMUM_BOUND:.0e} nats at its worst token."
     ));
     document
 }

@@ -120,10 +120,15 @@ pub(super) fn divergence(reference: &Logits, candidate: &Logits) -> Result<Diver
     let forms = [reference, candidate].map(|one| one.head.form);
     if forms[0] == forms[1] && reference.head != candidate.head {
         let sizes = [reference, candidate].map(|one| one.head.width);
-        return Err(Unread::Other(match forms[0] {
-            RowForm::Logits => format!("their vocabularies have {} and {} tokens", sizes[0], sizes[1]),
-            RowForm::Likeliest => format!("they tell {} and {} likeliest tokens", sizes[0], sizes[1]),
-        }));
+        return Err(match forms[0] {
+            RowForm::Logits => {
+                Unread::Other(format!("their vocabularies have {} and {} tokens", sizes[0], sizes[1]))
+            }
+            // What is told is the server's choice, not the model's.
+            RowForm::Likeliest => {
+                Unread::Unavailable(format!("they tell {} and {} likeliest tokens", sizes[0], sizes[1]))
+            }
+        });
     }
     let cut = Unread::Unavailable;
     let (mut left, mut right) = (reference.rows().map_err(cut)?, candidate.rows().map_err(cut)?);
