@@ -10,6 +10,7 @@ use crate::active::Active;
 use crate::bench::BenchWatcher;
 use crate::laboratory::Laboratory;
 use gguflab_engine::{Control, Stop};
+use gguflab_types::event::Phase;
 use gguflab_types::operation::{Anatomy, Limit, Operation, Roof, Stage};
 use gguflab_types::{Configuration, Deadlines, Ending, Event, Outcome, Protocol};
 
@@ -50,6 +51,7 @@ pub fn dissect(
         return Err(Ending::new(Outcome::Cancelled, "stopped by the user"));
     };
     let mut found: Vec<Dissected> = Vec::new();
+    let mut before = Active::default();
     let forth = request.configurations.iter();
     let back = request.configurations.iter().rev().take(if forth.len() > 1 { forth.len() } else { 0 });
     for configuration in forth.chain(back) {
@@ -57,19 +59,26 @@ pub fn dissect(
             return Err(refusal);
         }
         let job = laboratory.job(configuration, &request.protocol, request.deadlines);
-        let mut active = Active::default();
+        let mut active = before.clone();
         let anatomy = laboratory.engine.operations(&job, stop, &mut |event| {
             match event {
                 Event::Log(level, text) => {
                     active.take(&text);
                     watcher.line(level, &text);
                 }
-                Event::Phase(phase) => watcher.phase(phase),
+                Event::Phase(phase) => {
+                    // Of a model or a context that stays where it is nothing is said again.
+                    if phase == Phase::Load {
+                        active = Active::default();
+                    }
+                    watcher.phase(phase);
+                }
                 Event::Alive | Event::Measured(_) => {}
             }
             Control::Continue
         })?;
         let active = active.with_gpus(laboratory.facts.gpus);
+        before = active.clone();
         match found.iter_mut().find(|known| known.configuration == *configuration) {
             Some(known) => merge(&mut known.anatomy, anatomy),
             None => found.push(Dissected { configuration: configuration.clone(), anatomy, active }),

@@ -180,7 +180,8 @@ fn times(sides: &[&Side<'_>]) -> Table {
     table
 }
 
-/// The costs by some name; of a second configuration only its time is shown, and how it compares.
+/// The costs by some name; of a second configuration only its time is shown, and how it compares. What either of them does has
+/// a row: an operation may run on another device there.
 fn groups(
     caption: &str,
     what: &str,
@@ -190,37 +191,73 @@ fn groups(
 ) -> Table {
     let mut table = Table::new(caption, columns(what, second));
     let with_device = |one: &Operation| (key(one), one.device.clone());
-    let rows = first.costs.by(with_device);
-    let other = second.map(|second| second.costs.by(with_device)).unwrap_or_default();
-    let rest: f64 = rows.iter().skip(MOST_ROWS).map(|(_, cost)| cost.seconds).sum();
-    for ((key, device), cost) in rows.iter().take(MOST_ROWS) {
-        let mut cells = vec![
-            Cell::text(key),
-            Cell::text(device),
-            Cell::count(u64::from(cost.count)),
-            Cell::number(cost.seconds, Unit::Seconds),
-            Cell::number(cost.seconds / first.costs.plain, Unit::Fraction),
-        ];
-        if second.is_some() {
-            let theirs = other.iter().find(|((name, place), _)| name == key && place == device);
-            cells.extend(beside(cost.seconds, theirs.map(|(_, cost)| cost.seconds)));
-        } else {
-            cells.extend(against_roof(cost));
+    let rows = rows(first.costs.by(with_device), second.map(|second| second.costs.by(with_device)));
+    for row in rows.iter().take(MOST_ROWS) {
+        let mut cells = vec![Cell::text(&row.key), Cell::text(&row.device)];
+        cells.extend(own_cells(row, first.costs.plain));
+        match (second, &row.first) {
+            (None, Some(cost)) => cells.extend(against_roof(cost)),
+            _ => cells.extend(beside(row.first.as_ref().map_or(0.0, |cost| cost.seconds), row.second)),
         }
         table.push(cells);
     }
-    if rest > 0.0 {
-        let share = Cell::number(rest / first.costs.plain, Unit::Fraction);
-        let all = format!("{} more", rows.len() - MOST_ROWS);
-        table.push([
-            Cell::text(all),
-            Cell::text(""),
-            Cell::text(""),
-            Cell::number(rest, Unit::Seconds),
-            share,
-        ]);
+    let rest: Vec<&Row> = rows.iter().skip(MOST_ROWS).collect();
+    if !rest.is_empty() {
+        let here: f64 = rest.iter().filter_map(|row| row.first.as_ref()).map(|cost| cost.seconds).sum();
+        let mut cells = vec![Cell::text(format!("{} more", rest.len())), Cell::text(""), Cell::text("")];
+        cells.push(Cell::number(here, Unit::Seconds));
+        cells.push(Cell::number(here / first.costs.plain, Unit::Fraction));
+        if second.is_some() {
+            cells.extend(beside(here, Some(rest.iter().filter_map(|row| row.second).sum())));
+        }
+        table.push(cells);
     }
     table
+}
+
+/// A group of operations on a device.
+struct Row {
+    key: String,
+    device: String,
+    /// `None` where only the second configuration has it.
+    first: Option<Cost>,
+    /// Seconds in the second configuration, if it has it.
+    second: Option<f64>,
+}
+
+/// The dearest first, in whichever configuration.
+fn rows(first: Vec<((String, String), Cost)>, second: Option<Vec<((String, String), Cost)>>) -> Vec<Row> {
+    let mut others = second.unwrap_or_default();
+    let mut rows: Vec<Row> = first
+        .into_iter()
+        .map(|((key, device), cost)| {
+            let place = others.iter().position(|(other, _)| *other == (key.clone(), device.clone()));
+            let second = place.map(|place| others.remove(place).1.seconds);
+            Row { key, device, first: Some(cost), second }
+        })
+        .collect();
+    rows.extend(others.into_iter().map(|((key, device), cost)| Row {
+        key,
+        device,
+        first: None,
+        second: Some(cost.seconds),
+    }));
+    let dearest =
+        |row: &Row| row.first.as_ref().map_or(0.0, |cost| cost.seconds).max(row.second.unwrap_or(0.0));
+    rows.sort_by(|one, other| dearest(other).total_cmp(&dearest(one)));
+    rows
+}
+
+/// How often it runs, how long, and what share of a run that is.
+fn own_cells(row: &Row, plain: f64) -> [Cell; 3] {
+    match &row.first {
+        Some(cost) => [
+            Cell::count(u64::from(cost.count)),
+            Cell::number(cost.seconds, Unit::Seconds),
+            Cell::number(cost.seconds / plain, Unit::Fraction),
+        ],
+        None => [Cell::missing("it runs only there"), Cell::missing(""), Cell::missing("")],
+    }
 }
 
 /// What a group is and what it takes; then a second configuration, or the roof.
@@ -452,8 +489,21 @@ mod tests {
         assert!(without.contains("not all of its roof could be measured"), "{without}");
         assert!(without.contains("too little memory is free"), "{without}");
         let other = Dissected { configuration: Configuration::new(), ..dissected([0.5; 3]) };
-        let both = markdown(&[dissected([0.0; 3]), other]);
+        let both = markdown(&[dissected([0.0; 3]), other.clone()]);
         assert!(both.contains("+10.0"), "{both}");
         assert!(!both.contains("of the roof"), "{both}");
+        let mut moved = other;
+        for operation in &mut moved.anatomy.stages[0].operations {
+            if operation.part == "ffn_down" {
+                operation.device = "CUDA0".to_string();
+            }
+        }
+        let both = markdown(&[dissected([0.0; 3]), moved]);
+        let row = |device: &str| {
+            let rows = both.lines().filter(|line| line.contains("ffn") && line.contains(device));
+            rows.map(str::to_string).collect::<Vec<_>>().join("\n")
+        };
+        assert!(row("CPU").contains("it does not run there"), "{both}");
+        assert!(row("CUDA0").contains("it runs only there"), "{both}");
     }
 }
