@@ -42,7 +42,10 @@ fn claim(beside: &Path, path: &Path) -> io::Result<()> {
         Ok(()) => remove_file(beside),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
         // A file system that has no links: an empty file holds the place for a moment.
-        Err(_) => File::create_new(path).and_then(|_| rename(beside, path)),
+        Err(_) => {
+            drop(File::create_new(path)?);
+            rename(beside, path).inspect_err(|_| drop(std::fs::remove_file(path)))
+        }
     }
 }
 

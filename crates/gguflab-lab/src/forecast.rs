@@ -3,17 +3,17 @@
 
 use crate::laboratory::Laboratory;
 use gguflab_search::space::Forecaster;
-use gguflab_types::Forecast;
+use gguflab_types::{Forecast, Machine};
 
 impl Laboratory {
-    /// Foretells what configurations need; `None` where nobody can tell. Without a GPU nothing fails for want of memory
+    /// Foretells what configurations need of a machine; `None` where nobody can tell. Without a GPU nothing fails for want of memory
     /// that [`Laboratory::refusal`] would not refuse.
     #[must_use]
-    pub fn forecaster(&self) -> Option<Forecaster> {
+    pub fn forecaster(&self, machine: &Machine) -> Option<Forecaster> {
         if let Some(estimator) = self.estimator() {
             return Some(Forecaster::new(move |configurations| estimator.estimate(configurations)));
         }
-        let capacity = self.subject.machine.device_memory();
+        let capacity = machine.device_memory();
         let (facts, layers) = (self.model_facts.clone()?, self.layers.clone()?);
         let (tokens, sequences) =
             (self.workload().longest_sequence(), u64::from(self.workload().concurrency()));

@@ -11,7 +11,7 @@ use crate::outputs::DriftVerdict;
 use gguflab_engine::Stop;
 use gguflab_stats::sequential::{Block, Design, Gate, Sequence};
 use gguflab_stats::unpaired::{Summary, welch};
-use gguflab_stats::{CONFIDENCE, Estimate, mean_interval};
+use gguflab_stats::{CONFIDENCE, Estimate, Interval, mean_interval};
 use gguflab_types::{Direction, Outcome, Protocol, Subject};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -147,7 +147,7 @@ pub struct Check {
     pub against: Against,
     /// Both sides, the baseline first. Against stored samples, the first one is what was accepted.
     pub interleaved: Interleaved,
-    /// Each threshold, and the outputs where they were checked.
+    /// Each threshold, the outputs where they were checked, and that it does not run where it does not.
     pub findings: Vec<Finding>,
     /// What it comes to.
     pub verdict: Gate,
@@ -291,7 +291,7 @@ pub fn check_stored(
         ));
     }
     let records = [baseline.record.clone(), record];
-    let judge = |one| stored(one, &records, others.is_empty());
+    let judge = |one| stored(one, &records, others.is_empty(), request.thresholds.len());
     let findings = request.thresholds.iter().map(judge).collect();
     let interleaved = Interleaved { sides: records, reason, fresh: true };
     finish(accepted.number, Against::Stored, interleaved, findings, remarks)
@@ -373,19 +373,31 @@ impl Boundaries {
         };
         match (judged(&self.kept), judged(&self.broken)) {
             (None, _) => (Gate::Inconclusive, "no complete block was measured"),
-            (Some(Gate::Fail), Some(Gate::Fail)) => (Gate::Fail, ""),
-            (Some(Gate::Fail), _) => {
-                (Gate::Inconclusive, "broken for sure if it stood alone; with so many thresholds not yet")
-            }
-            (Some(other), _) => (other, ""),
+            (Some(kept), broken) => together(kept, broken.unwrap_or(Gate::Inconclusive)),
         }
+    }
+
+    /// The confidences of what is held alone after so many blocks, for being kept and for being broken.
+    fn confidences(&self, blocks: usize) -> [Option<f64>; 2] {
+        let level = |sequence: &Option<Sequence>| Some(1.0 - sequence.as_ref()?.level(blocks)?);
+        [level(&self.kept), level(&self.broken)]
+    }
+}
+
+/// What a threshold comes to that was held at the whole error for being kept, and at its share for being broken.
+fn together(kept: Gate, broken: Gate) -> (Gate, &'static str) {
+    match (kept, broken) {
+        (Gate::Fail, Gate::Fail) => (Gate::Fail, ""),
+        (Gate::Fail, _) => {
+            (Gate::Inconclusive, "broken for sure if it stood alone; with so many thresholds not yet")
+        }
+        (other, _) => (other, ""),
     }
 }
 
 fn in_turn(threshold: &Threshold, sides: &[Record; 2], boundaries: &Boundaries) -> Finding {
     let Bound::Relative(share) = threshold.bound else {
-        let level = boundaries.kept.as_ref().and_then(|sequence| sequence.level(blocks(sides).len()));
-        return in_itself(threshold, &sides[1], level.map(|level| 1.0 - level));
+        return in_itself(threshold, &sides[1], boundaries.confidences(blocks(sides).len()));
     };
     let blocks = blocks_of(&threshold.quantity, sides);
     let (verdict, remark) = boundaries.judge(&blocks, share, threshold.direction());
@@ -393,46 +405,58 @@ fn in_turn(threshold: &Threshold, sides: &[Record; 2], boundaries: &Boundaries) 
     Finding { threshold: threshold.text.clone(), verdict, remark: remark.to_string() }
 }
 
-fn stored(threshold: &Threshold, sides: &[Record; 2], same_machine: bool) -> Finding {
+fn stored(threshold: &Threshold, sides: &[Record; 2], same_machine: bool, thresholds: usize) -> Finding {
+    let confidences = [CONFIDENCE, 1.0 - (1.0 - CONFIDENCE) / thresholds.max(1) as f64];
     let Bound::Relative(share) = threshold.bound else {
-        return in_itself(threshold, &sides[1], Some(CONFIDENCE));
+        return in_itself(threshold, &sides[1], confidences.map(Some));
     };
-    let difference = stored_difference(threshold, sides).filter(|_| same_machine);
-    let verdict = difference.as_ref().map_or(Gate::Inconclusive, |difference| {
-        gguflab_stats::sequential::gate(difference, share, threshold.direction())
+    let judged = confidences.map(|confidence| {
+        let difference = difference_at(confidence, threshold, sides).filter(|_| same_machine);
+        difference.map(|one| gguflab_stats::sequential::gate(&one, share, threshold.direction()))
     });
-    let remark = match (&difference, same_machine) {
+    let [kept, broken] = judged.map(|gate| gate.unwrap_or(Gate::Inconclusive));
+    let (verdict, remark) = together(kept, broken);
+    let remark = match (judged[0], same_machine) {
         (_, false) => "measured on another machine",
         (None, _) => "not measured on both sides",
-        _ => "",
+        _ => remark,
     };
     Finding { threshold: threshold.text.clone(), verdict, remark: remark.to_string() }
 }
 
 /// The relative difference of a check to stored samples: nothing is paired, so nothing cancels.
 pub(crate) fn stored_difference(threshold: &Threshold, sides: &[Record; 2]) -> Option<Estimate> {
-    let [reference, candidate] =
-        sides.each_ref().map(|record| Summary::of(&values(&threshold.quantity, record)));
-    Some(welch(&candidate?, &reference?, CONFIDENCE))
+    difference_at(CONFIDENCE, threshold, sides)
 }
 
-/// A bound that has nothing to do with the baseline; without a confidence it is too early to tell.
-fn in_itself(threshold: &Threshold, record: &Record, confidence: Option<f64>) -> Finding {
+fn difference_at(confidence: f64, threshold: &Threshold, sides: &[Record; 2]) -> Option<Estimate> {
+    let [reference, candidate] =
+        sides.each_ref().map(|record| Summary::of(&values(&threshold.quantity, record)));
+    Some(welch(&candidate?, &reference?, confidence))
+}
+
+/// A bound that has nothing to do with the baseline, at the confidences for being kept and for being broken; without them it
+/// is too early to tell.
+fn in_itself(threshold: &Threshold, record: &Record, confidences: [Option<f64>; 2]) -> Finding {
     let logarithms: Vec<f64> = values(&threshold.quantity, record).iter().map(|value| value.ln()).collect();
-    let found = mean_interval(&logarithms, confidence.unwrap_or(CONFIDENCE)).map(|mean| mean.map(f64::exp));
-    let interval = found.as_ref().and_then(|estimate| estimate.interval).filter(|_| confidence.is_some());
-    let verdict = match interval {
-        None => Gate::Inconclusive,
-        Some(interval) => match threshold.bound {
-            Bound::AtMost(bound) if interval.high < bound => Gate::Pass,
-            Bound::AtMost(bound) if interval.low > bound => Gate::Fail,
-            Bound::AtLeast(bound) if interval.low > bound => Gate::Pass,
-            Bound::AtLeast(bound) if interval.high < bound => Gate::Fail,
-            _ => Gate::Inconclusive,
-        },
-    };
-    let remark = if found.is_none() { "not measured" } else { "" };
+    let judged = confidences.map(|confidence| {
+        let found = mean_interval(&logarithms, confidence?)?.map(f64::exp);
+        Some(within(threshold.bound, found.interval?))
+    });
+    let [kept, broken] = judged.map(|gate| gate.unwrap_or(Gate::Inconclusive));
+    let (verdict, remark) = together(kept, broken);
+    let remark = if logarithms.is_empty() { "not measured" } else { remark };
     Finding { threshold: threshold.text.clone(), verdict, remark: remark.to_string() }
+}
+
+fn within(bound: Bound, interval: Interval) -> Gate {
+    match bound {
+        Bound::AtMost(bound) if interval.high < bound => Gate::Pass,
+        Bound::AtMost(bound) if interval.low > bound => Gate::Fail,
+        Bound::AtLeast(bound) if interval.low > bound => Gate::Pass,
+        Bound::AtLeast(bound) if interval.high < bound => Gate::Fail,
+        _ => Gate::Inconclusive,
+    }
 }
 
 /// What can be accepted as a baseline: a record whose visits were all measured.

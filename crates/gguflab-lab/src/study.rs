@@ -345,7 +345,8 @@ pub fn open_study(
     let mut study = study;
     study.settings = new.settings;
     let mut open = OpenStudy::read(study)?;
-    open.plan = open.plan.with_forecaster(laboratory.forecaster());
+    // By the machine as it was when the study began: what is free on its GPUs now is others' doing.
+    open.plan = open.plan.with_forecaster(laboratory.forecaster(&open.study.subject.machine));
     Ok((open, warnings))
 }
 

@@ -88,7 +88,7 @@ fn table(check: &Check, thresholds: &[Threshold], limits: &Limits) -> Table {
         let difference = difference.map_or(Cell::missing("none"), |difference| change_cell(&difference));
         table.push([Cell::code(&threshold.text), side(0), side(1), difference, verdict_cell(finding)]);
     }
-    // What is no threshold: the outputs.
+    // What is no threshold: the outputs, and whether it runs at all.
     for finding in check.findings.iter().skip(thresholds.len()) {
         let nothing = || Cell::missing("no number");
         table.push([Cell::text(&finding.threshold), nothing(), nothing(), nothing(), verdict_cell(finding)]);

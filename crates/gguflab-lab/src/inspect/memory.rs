@@ -5,6 +5,7 @@ use gguflab_format::architecture::Memory;
 use gguflab_format::{ModelFacts, TensorType};
 use gguflab_plan::{Need, largest_context, need};
 use gguflab_report::{Cell, Column, Document, Table, Tone, format};
+use gguflab_types::machine::Device;
 use gguflab_types::{Configuration, Machine, Unit, Value};
 
 /// Contexts that are shown, up to the trained one.
@@ -49,6 +50,10 @@ pub(super) fn describe(document: &mut Document, facts: &ModelFacts, machine: &Ma
 fn contexts(document: &mut Document, facts: &ModelFacts, machine: &Machine, usable: Option<u64>) {
     let mut rows = basics(facts, machine, usable);
     rows.push(("largest context that fits".to_string(), largest(facts, usable)));
+    for device in gpus(machine).filter(|device| device.memory_free > 0) {
+        let label = format!("largest context that fits {} alone", device.name);
+        rows.push((label, largest(facts, Some(device.memory_free))));
+    }
     document.facts(rows);
     let smallest = need(facts, &Configuration::new(), 1, 1).map_or(0, |need| need.total());
     if let Some(usable) = usable.filter(|usable| smallest > *usable) {
@@ -101,10 +106,14 @@ fn basics(facts: &ModelFacts, machine: &Machine, usable: Option<u64>) -> Vec<(St
         [("weights", bytes_cell(facts.tensor_bytes)), ("usable memory of this machine", usable)];
     let mut rows: Vec<(String, Cell)> =
         rows.into_iter().map(|(label, cell)| (label.to_string(), cell)).collect();
-    for device in machine.devices.iter().filter(|device| device.gpu && device.memory_total > 0) {
+    for device in gpus(machine) {
         rows.push((format!("free memory of {}", device.name), bytes_cell(device.memory_free)));
     }
     rows
+}
+
+fn gpus(machine: &Machine) -> impl Iterator<Item = &Device> {
+    machine.devices.iter().filter(|device| device.gpu && device.memory_total > 0)
 }
 
 fn bytes_cell(bytes: u64) -> Cell {

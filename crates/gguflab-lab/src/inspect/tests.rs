@@ -181,6 +181,7 @@ fn the_memory_of_cards_is_shown_beside() {
     let document =
         tiny(&TinyModel::new(TinyArchitecture::Llama), &Machine { devices: vec![card], ..roomy() });
     assert_eq!(fact(&document, "free memory of CUDA0"), Some(&bytes(20 << 30)));
+    assert!(fact(&document, "largest context that fits CUDA0 alone").is_some());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::side::{self, Shared};
 use anyhow::Result;
 use gguflab_lab::bench::BenchRequest;
 use gguflab_lab::compare::{CompareRequest, compare as measure, usual_quantities};
-use gguflab_lab::interleave::{Limits, Reason, Side, VISITS_PER_BLOCK};
+use gguflab_lab::interleave::{Limits, MOST_BLOCKS, Reason, Side, VISITS_PER_BLOCK};
 use gguflab_lab::laboratory::each_once;
 use gguflab_lab::quantity::Quantity;
 use gguflab_lab::results::{is_results, read};
@@ -111,6 +111,10 @@ pub(super) fn limits(arguments: &InterleavedArguments, seed: u64) -> Result<Limi
         let text =
             format!("--budget-runs {}: two blocks of two visits each are the least", arguments.budget_runs);
         return settings::refuse(text);
+    }
+    if blocks > MOST_BLOCKS {
+        let most = MOST_BLOCKS * VISITS_PER_BLOCK;
+        return settings::refuse(format!("--budget-runs {}: {most} are the most", arguments.budget_runs));
     }
     Ok(Limits { blocks, seconds: Some(arguments.budget_time), seed })
 }

@@ -81,6 +81,7 @@ fn sides_that_are_none_are_refused_by_name() {
         ("compare threads=4 threads=2 --engine simulated --metric decode@long", 2, "decode@long"),
         ("compare threads=4 threads=2 --engine simulated --margin 2", 2, "--margin 2"),
         ("compare threads=4 threads=2 --engine simulated --budget-runs 3", 2, "--budget-runs 3"),
+        ("compare threads=4 threads=2 --engine simulated --budget-runs 402", 2, "400 are the most"),
         ("compare tiny.gguf nothing.gguf", 3, "nothing.gguf"),
         ("compare prompt=x prompt=2 --engine simulated", 2, "prompt"),
         ("compare threads=2 threads=1", 2, "model"),
