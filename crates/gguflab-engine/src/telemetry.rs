@@ -12,6 +12,7 @@ mod sensors;
 use crate::machine::files::Files;
 use gguflab_types::machine::MachineState;
 use graphics::Graphics;
+pub(crate) use graphics::Tenant;
 use sensors::Sensors;
 use std::sync::OnceLock;
 
@@ -22,7 +23,11 @@ pub use process::{Usage, ended_children, group_usage, kernel_kills, process_usag
 #[derive(Debug, Clone)]
 pub struct Watch {
     process: Option<u32>,
+    /// Whether GPUs are watched too.
+    gpus: bool,
     before: Counters,
+    /// The processors' ticks when the prompt was done, and the engine's processor seconds until then.
+    lap: Option<(Ticks, f64)>,
 }
 
 /// Counters that only grow.
@@ -52,6 +57,8 @@ struct Ticks {
     steal: u64,
 }
 
+/// Fewer ticks tell no share.
+const LEAST_TICKS: u64 = 10;
 /// Shorter spans than this hold too few ticks (100 a second) for shares to mean anything.
 const SHORTEST_FOR_SHARES: f64 = 0.1;
 
@@ -59,16 +66,22 @@ impl Watch {
     /// Starts to watch the machine, and one process on it if one is named.
     #[must_use]
     pub fn start(process: Option<u32>) -> Watch {
-        Watch::expecting(process, f64::INFINITY)
+        Watch { process, gpus: false, before: counters(&Files::system(), sensors(), process), lap: None }
     }
 
-    /// The same for what will take so many seconds, if that is known: counters that are slow to read and tell nothing of short
-    /// spans are left alone for those. What is watched may be running already, and is not to be held up.
+    /// The same with the GPUs, of what will take about so many seconds: their counters are slow to read and tell nothing of short
+    /// spans, so for those they are left alone. What is watched may be running already, and is not to be held up.
     #[must_use]
-    pub fn expecting(process: Option<u32>, seconds: f64) -> Watch {
-        let mut before = counters(&Files::system(), sensors(), process);
-        before.gpu_energy = if seconds < graphics::SHORTEST { None } else { gpus().energy() };
-        Watch { process, before }
+    pub fn with_gpus(process: Option<u32>, seconds: f64) -> Watch {
+        let mut watch = Watch { gpus: true, ..Watch::start(process) };
+        watch.before.gpu_energy = if seconds < graphics::SHORTEST { None } else { gpus().energy() };
+        watch
+    }
+
+    /// The prompt is done, for which the engine used so many processor seconds: from here on tokens are generated.
+    pub fn lap(&mut self, cpu_time: f64) {
+        let ticks = Files::system().text("proc/stat").and_then(|text| ticks(&text));
+        self.lap = ticks.map(|ticks| (ticks, cpu_time));
     }
 
     /// The state since the start: `wall` is the seconds of the repetition by a monotonic clock, `cpu_time` the
@@ -82,8 +95,11 @@ impl Watch {
             (Some(before), Some(after)) => Some(after - before),
             _ => None,
         };
-        let mut state = between(&self.before, &after, cpu_time.or(own), wall);
-        let slowed = [state.throttled.take(), gpus().slowed()].into_iter().flatten();
+        let cpu_time = cpu_time.or(own);
+        let mut state = between(&self.before, &after, cpu_time, wall);
+        [state.foreign_prompt, state.foreign_generation] = self.parts(&after, cpu_time);
+        let heat_of_gpus = if self.gpus { gpus().slowed() } else { None };
+        let slowed = [state.throttled.take(), heat_of_gpus].into_iter().flatten();
         state.throttled = slowed.reduce(|one, other| format!("{one}, {other}"));
         state.load = files.text("proc/loadavg").and_then(|text| text.split_whitespace().next()?.parse().ok());
         state.clock = sensors().clock(&files);
@@ -100,6 +116,25 @@ impl Watch {
             .filter(|&available| available > 0);
         state
     }
+}
+
+impl Watch {
+    /// Shares of other work while the prompt was processed and while tokens were generated.
+    fn parts(&self, after: &Counters, cpu_time: Option<f64>) -> [Option<f64>; 2] {
+        let (Some((lap, until)), Some(before), Some(after)) =
+            (self.lap, self.before.processors, after.processors)
+        else {
+            return [None, None];
+        };
+        [foreign(before, lap, Some(until)), foreign(lap, after, cpu_time.map(|all| all - until))]
+    }
+}
+
+/// The share of all processor time that others than the engine used; `None` of too few ticks.
+fn foreign(before: Ticks, after: Ticks, cpu_time: Option<f64>) -> Option<f64> {
+    let spent = after.since(before).filter(|spent| spent.all() >= LEAST_TICKS)?;
+    let own = cpu_time? * ticks_per_second();
+    Some(((spent.busy as f64 - own) / spent.all() as f64).clamp(0.0, 1.0))
 }
 
 /// Processors that are online in the whole machine: what shares of processor time refer to. At least 1.
@@ -119,6 +154,18 @@ pub fn processors() -> u32 {
 #[must_use]
 pub fn device_memory(process: u32) -> Option<u64> {
     gpus().memory_of(process)
+}
+
+/// Processes that compute on this machine's GPUs, were not started by this one and are no workers of another one. Those whose
+/// number is not seen here, as in most containers, are left out.
+pub(crate) fn strangers() -> Vec<Tenant> {
+    let files = Files::system();
+    let is_worker = |one: &Tenant| {
+        let name = files.text(&format!("proc/{}/comm", one.process));
+        name.is_some_and(|name| name.starts_with("gguflab"))
+    };
+    let is_strange = |one: &Tenant| process::is_own(&files, one.process) == Some(false) && !is_worker(one);
+    gpus().tenants().into_iter().filter(is_strange).collect()
 }
 
 fn sensors() -> &'static Sensors {
@@ -150,7 +197,7 @@ fn between(before: &Counters, after: &Counters, cpu_time: Option<f64>, wall: f64
         (Some(before), Some(after)) if long_enough => after.since(before),
         _ => None,
     };
-    let total = spent.map(|spent| (spent.busy + spent.idle + spent.steal) as f64);
+    let total = spent.map(|spent| spent.all() as f64);
     let share = |part: f64| total.map(|total| (part / total).clamp(0.0, 1.0));
     let seconds_of_engine = cpu_time.map(|seconds| seconds * ticks_per_second());
     MachineState {
@@ -196,7 +243,11 @@ impl Ticks {
             idle: self.idle.saturating_sub(before.idle),
             steal: self.steal.saturating_sub(before.steal),
         };
-        (passed.busy + passed.idle + passed.steal > 0).then_some(passed)
+        (passed.all() > 0).then_some(passed)
+    }
+
+    fn all(self) -> u64 {
+        self.busy + self.idle + self.steal
     }
 }
 
@@ -268,6 +319,30 @@ mod tests {
     }
 
     #[test]
+    fn prompt_and_generation_have_shares_of_their_own() {
+        let hundred = ticks_per_second() / 100.0; // ticks of 10 ms
+        let at = |busy: f64, idle: f64| Ticks {
+            busy: (busy * hundred) as u64,
+            idle: (idle * hundred) as u64,
+            steal: 0,
+        };
+        let counters = |ticks| Counters { processors: Some(ticks), ..Counters::default() };
+        // Two processors. A second in which the engine uses one and others a half, then one in which others use none.
+        let watch = Watch {
+            process: None,
+            gpus: false,
+            before: counters(at(0.0, 0.0)),
+            lap: Some((at(150.0, 50.0), 1.0)),
+        };
+        let parts = watch.parts(&counters(at(350.0, 50.0)), Some(3.0));
+        assert!((parts[0].unwrap() - 0.25).abs() < 1e-9 && parts[1].unwrap().abs() < 1e-9, "{parts:?}");
+        let unknown = Watch { lap: None, ..watch.clone() };
+        assert_eq!(unknown.parts(&counters(at(350.0, 50.0)), Some(3.0)), [None, None]);
+        let short = Watch { lap: Some((at(1.0, 1.0), 0.01)), ..watch };
+        assert_eq!(short.parts(&counters(at(350.0, 50.0)), Some(3.0))[0], None);
+    }
+
+    #[test]
     fn spans_that_are_too_short_or_no_spans_tell_no_shares() {
         let (before, after) = (counters(0, 0, 0, 0), counters(10, 1, 1, 0));
         assert_eq!(between(&before, &after, Some(0.01), 0.02).foreign, None);
@@ -310,7 +385,7 @@ mod tests {
         for _ in 0..50 {
             let started = Instant::now();
             // As for repetitions that are too short for what is slow to read.
-            let _ = Watch::expecting(Some(std::process::id()), 0.1).finish(Some(0.0), 0.1);
+            let _ = Watch::with_gpus(Some(std::process::id()), 0.1).finish(Some(0.0), 0.1);
             best = best.min(started.elapsed().as_secs_f64());
         }
         // The best of fifty is not disturbed by whatever else the machine does.

@@ -4,9 +4,9 @@ use crate::bench::{BenchWatcher, Record};
 use crate::interleave::{self, Interleaved, Limits, Reason, Side, interleave};
 use crate::objective::{OBJECTIVES, of_request};
 use crate::outputs::{Drift, Reference};
-use crate::quantity::Quantity;
+use crate::quantity::{Quantity, Stage};
 use gguflab_engine::Stop;
-use gguflab_stats::sequential::{Arm, Block, Design, Look, MOST_BLOCKS, Run, Sequence};
+use gguflab_stats::sequential::{Arm, Block, Design, Look, Run, Sequence};
 use gguflab_stats::{Estimate, Verdict, positive_location};
 use gguflab_types::{MachineState, Trial, Workload};
 
@@ -148,7 +148,7 @@ pub fn visible(deviation: f64, visits: usize) -> Option<f64> {
 /// intervals of the others wider.
 pub(crate) fn sequence(design: Design, limits: &Limits, sides: &[Record; 2]) -> Option<Sequence> {
     let most = interleave::planned(limits, sides);
-    Sequence::new(design.with_most(most.clamp(design.first, MOST_BLOCKS)))
+    Sequence::new(design.with_most(most.clamp(design.first, interleave::MOST_BLOCKS)))
 }
 
 fn judge(quantity: &Quantity, sides: &[Record; 2], sequence: &Option<Sequence>, margin: f64) -> Judged {
@@ -181,7 +181,7 @@ pub(crate) fn estimate(quantity: &Quantity, record: &Record) -> Option<Estimate>
 /// The complete blocks as the statistics take them. A visit without a value keeps its place.
 pub(crate) fn blocks_of(quantity: &Quantity, sides: &[Record; 2]) -> Vec<Block> {
     let complete = interleave::blocks(sides);
-    let known = known_states(&complete);
+    let known = known_states(quantity, &complete);
     let arms = [Arm::Reference, Arm::Candidate];
     let block = |visits: &[Vec<&Trial>; 2]| {
         let sides = visits.iter().zip(sides).zip(arms);
@@ -202,13 +202,17 @@ pub(crate) fn blocks_of(quantity: &Quantity, sides: &[Record; 2]) -> Vec<Block> 
 /// One figure of the machine's state.
 type State = fn(&MachineState) -> Option<f64>;
 
-/// What may explain a part of the noise: what others did. What the engine itself uses belongs to what is judged.
-const STATES: [State; 3] = [|state| state.foreign, |state| state.steal, |state| state.clock];
-
-/// The figures that every visit has.
-fn known_states(blocks: &[[Vec<&Trial>; 2]]) -> Vec<State> {
+/// What may explain a part of the noise, that every visit has: what others did, while that was done which is judged. What the
+/// engine itself uses belongs to what is judged.
+fn known_states(quantity: &Quantity, blocks: &[[Vec<&Trial>; 2]]) -> Vec<State> {
+    let foreign: State = match quantity.stage() {
+        Some(Stage::Prompt) => |state| state.foreign_prompt.or(state.foreign),
+        Some(Stage::Generation) => |state| state.foreign_generation.or(state.foreign),
+        None => |state| state.foreign,
+    };
+    let states: [State; 3] = [foreign, |state| state.steal, |state| state.clock];
     let trials = || blocks.iter().flatten().flatten();
-    STATES.into_iter().filter(|pick| trials().all(|trial| state_of(trial, *pick).is_some())).collect()
+    states.into_iter().filter(|pick| trials().all(|trial| state_of(trial, *pick).is_some())).collect()
 }
 
 /// The mean over the repetitions of a visit that are trusted.

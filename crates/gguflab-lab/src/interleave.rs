@@ -14,6 +14,8 @@ use std::time::Instant;
 
 /// Visits of each side in a block.
 pub const VISITS_PER_BLOCK: usize = 2;
+/// Most blocks: the boundary of more would take seconds to find.
+pub const MOST_BLOCKS: usize = gguflab_stats::sequential::MOST_BLOCKS;
 /// Loading may take this much of the time of a block's visits; where it takes more, processes are kept.
 const LOADING_SHARE: f64 = 0.5;
 
@@ -99,7 +101,9 @@ impl Run<'_> {
         if let Err(reason) = self.block(0, &[0, 1]) {
             return reason;
         }
-        self.fresh = self.records.iter().all(|record| record.trials.iter().all(loads_fast));
+        // With a GPU a side gives its process up for the other one in any case.
+        let has_gpu = self.sides.iter().any(|side| side.laboratory.facts.gpus > 0);
+        self.fresh = has_gpu || self.records.iter().all(|record| record.trials.iter().all(loads_fast));
         for block in 1..=limits.blocks {
             let is_over = |seconds| self.started.elapsed().as_secs_f64() - self.waited >= seconds;
             if limits.seconds.is_some_and(is_over) || block > planned(limits, &self.records) {
@@ -153,20 +157,23 @@ impl Run<'_> {
 }
 
 /// Blocks that will be looked at: as many as are allowed or, under a limit of time, as will be begun before it is over if all
-/// visits take as long as those of the warm-up and of the first block do in the median: a moment in which something else kept
+/// visits of a side take as long as its warm-up and those of the first block do in the median: a moment in which something else kept
 /// the machine busy says nothing of the blocks to come. Known before the first look, and the same for both sides, so that looks
 /// keep their promise.
 pub(crate) fn planned(limits: &Limits, sides: &[Record; 2]) -> usize {
-    let visits = sides.iter().flat_map(|record| &record.trials).filter(|trial| trial.round <= 1);
-    let (rounds, durations): (Vec<u32>, Vec<f64>) =
-        visits.filter_map(|trial| Some((trial.round, trial.duration?))).unzip();
-    let visit = gguflab_stats::median(&durations).filter(|_| rounds.contains(&1));
-    blocks_within(limits, durations.iter().sum(), visit.unwrap_or(0.0))
+    let of = |record: &Record| -> Vec<f64> {
+        let visits = record.trials.iter().filter(|trial| trial.round <= 1);
+        visits.filter_map(|trial| trial.duration).collect()
+    };
+    let durations = sides.each_ref().map(of);
+    let is_begun = sides.iter().any(|record| record.trials.iter().any(|trial| trial.round == 1));
+    let visits = durations.each_ref().map(|side| gguflab_stats::median(side).unwrap_or(0.0));
+    let block = if is_begun { VISITS_PER_BLOCK as f64 * visits.iter().sum::<f64>() } else { 0.0 };
+    blocks_within(limits, durations.iter().flatten().sum(), block)
 }
 
-/// The same by the seconds until the end of the first block and by those of a visit, 0 while there was no block.
-fn blocks_within(limits: &Limits, begun: f64, visit: f64) -> usize {
-    let block = visit * 2.0 * VISITS_PER_BLOCK as f64;
+/// The same by the seconds until the end of the first block and by those of a block, 0 while there was none.
+fn blocks_within(limits: &Limits, begun: f64, block: f64) -> usize {
     match limits.seconds {
         Some(seconds) if block > 0.0 => {
             let more = ((seconds - begun) / block).max(0.0) as usize;
@@ -227,8 +234,11 @@ mod tests {
 
     #[test]
     fn a_limit_of_time_leaves_as_many_blocks_as_begin_within_it() {
-        let planned = |seconds, visit| blocks_within(&Limits { blocks: 16, seconds, seed: 0 }, 30.0, visit);
-        assert_eq!((planned(None, 5.0), planned(Some(1e6), 5.0), planned(Some(9.0), 0.0)), (16, 16, 16));
-        assert_eq!((planned(Some(150.0), 5.0), planned(Some(31.0), 5.0), planned(Some(1.0), 5.0)), (8, 2, 2));
+        let planned = |seconds, block| blocks_within(&Limits { blocks: 16, seconds, seed: 0 }, 30.0, block);
+        assert_eq!((planned(None, 20.0), planned(Some(1e6), 20.0), planned(Some(9.0), 0.0)), (16, 16, 16));
+        assert_eq!(
+            (planned(Some(150.0), 20.0), planned(Some(31.0), 20.0), planned(Some(1.0), 20.0)),
+            (8, 2, 2)
+        );
     }
 }

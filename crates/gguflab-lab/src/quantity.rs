@@ -25,6 +25,15 @@ enum Figure {
     Percentile(f64),
 }
 
+/// A part of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The prompt is processed.
+    Prompt,
+    /// Tokens are generated.
+    Generation,
+}
+
 /// Of which requests of the workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
@@ -98,6 +107,18 @@ impl Quantity {
             direction: objective.direction,
             figure: Figure::Objective(objective),
             scope: Scope::Whole,
+        }
+    }
+
+    /// The part of a request that it is of; `None`: of the whole.
+    pub(crate) fn stage(&self) -> Option<Stage> {
+        match &self.figure {
+            Figure::Percentile(_) => Some(Stage::Generation),
+            Figure::Objective(objective) => match objective.name {
+                metric::PREFILL | metric::FIRST_TOKEN => Some(Stage::Prompt),
+                metric::DECODE | metric::INTER_TOKEN => Some(Stage::Generation),
+                _ => None,
+            },
         }
     }
 

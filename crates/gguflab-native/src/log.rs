@@ -26,6 +26,8 @@ static STATE: Mutex<State> =
 static ABORT_SINK: Mutex<Option<AbortSink>> = Mutex::new(None);
 /// Whether a batch is being decoded.
 static DECODING: AtomicBool = AtomicBool::new(false);
+/// Whether the last line was dropped, and what goes on with it is.
+static DROPPED: AtomicBool = AtomicBool::new(false);
 
 /// Takes over the log of llama.cpp and ggml, and the message of `ggml_abort`.
 pub fn capture(sink: Sink, abort_sink: AbortSink) {
@@ -72,7 +74,13 @@ pub(crate) fn errors() -> Vec<String> {
 }
 
 extern "C" fn on_log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
-    if text.is_null() || (level == sys::GGML_LOG_LEVEL_DEBUG && DECODING.load(Ordering::Relaxed)) {
+    let drops = match level {
+        sys::GGML_LOG_LEVEL_CONT => DROPPED.load(Ordering::Relaxed),
+        sys::GGML_LOG_LEVEL_DEBUG => DECODING.load(Ordering::Relaxed),
+        _ => false,
+    };
+    DROPPED.store(drops, Ordering::Relaxed);
+    if text.is_null() || drops {
         return;
     }
     // SAFETY: ggml hands over a NUL-terminated text that is valid during the call.

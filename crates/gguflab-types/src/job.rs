@@ -41,6 +41,21 @@ pub struct Protocol {
     pub fresh: bool,
 }
 
+impl Protocol {
+    /// Tokens generated in a warm-up: enough to touch everything that generation touches.
+    pub const WARMUP_GENERATE: u32 = 4;
+    /// Seconds of a run of a warm-up after which nothing that is done for the first time matters any more.
+    pub const LONG_WARMUP: f64 = 1.0;
+
+    /// Runs of which a warm-up consists at most. CUDA runs work of one shape the first time, records it when it comes again, and
+    /// then runs the record: the second prompt of 700 tokens took an H100 a quarter longer than the first one, the third a tenth
+    /// less.
+    #[must_use]
+    pub fn warmup_runs(has_gpu: bool) -> u32 {
+        if has_gpu { 3 } else { 1 }
+    }
+}
+
 impl Default for Protocol {
     fn default() -> Protocol {
         Protocol {

@@ -126,6 +126,12 @@ pub struct MachineState {
     pub steal: Option<f64>,
     /// Share of all processor time used by other processes than the engine's.
     pub foreign: Option<f64>,
+    /// The same while the prompt was processed, and while tokens were generated, where the engine says when one ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_prompt: Option<f64>,
+    /// See there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_generation: Option<f64>,
     /// Processor seconds of the engine for each second of wall time.
     pub cpu_per_wall: Option<f64>,
     /// Mean clock of the processors in hertz.

@@ -137,6 +137,13 @@ pub enum Message {
         /// Which request of the workload.
         index: u32,
     },
+    /// The prompt of the repetition is done, and tokens are generated now.
+    PromptDone {
+        /// Number of the command.
+        request: u64,
+        /// Processor seconds (user + system) of the worker since the repetition began.
+        cpu_time: f64,
+    },
     /// A repetition ended.
     Repetition {
         /// Number of the command.

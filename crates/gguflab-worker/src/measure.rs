@@ -13,13 +13,6 @@ use std::time::Instant;
 
 /// llama.cpp's default physical batch: one of them is all of the prompt that a warm-up needs.
 const DEFAULT_UBATCH: u32 = 512;
-/// Tokens generated in a warm-up: enough to touch everything that generation touches.
-const WARMUP_GENERATE: u32 = 4;
-/// Runs of a warm-up with a GPU. CUDA runs work of one shape the first time, records it when it comes again, and then runs the
-/// record: the second prompt of 700 tokens took an H100 a quarter longer than the first one, the third a tenth less.
-const WARMUP_RUNS: u32 = 3;
-/// Seconds of a run beside which recording is nothing.
-const LONG_RUN: f64 = 1.0;
 
 /// What is asked for.
 pub(crate) struct Wanted {
@@ -75,8 +68,10 @@ pub(crate) fn bench<'model>(
     let now = usage::now();
     let mut samples = vec![Sample::one(metric::PEAK_MEMORY, now.peak_memory as f64)];
     samples.extend(context_time.map(|seconds| Sample::one(metric::CONTEXT, seconds)));
-    if gguflab_native::has_gpu() {
-        samples.push(Sample::one(metric::DEVICE_MEMORY, device_memory() as f64));
+    let taken = device_memory();
+    // Nothing was taken only where nothing was to be: others may have given something back meanwhile.
+    if taken > 0 || (gguflab_native::has_gpu() && wanted.configuration.integer("gpu-layers") == Some(0)) {
+        samples.push(Sample::one(metric::DEVICE_MEMORY, taken as f64));
     }
     output.send(&Message::Repetition {
         request,
@@ -172,12 +167,11 @@ impl Session<'_> {
 
     fn warm_up(&mut self, index: usize) -> Result<(), NativeError> {
         let wish = self.workload.requests[index];
-        self.fill_depth(&wish)?;
         let ubatch = self.settings.ubatch.unwrap_or(DEFAULT_UBATCH).max(1);
         // A GPU loads kernels by shape when it first needs them: so the batch that is left over comes too.
         let left = if gguflab_native::has_gpu() { wish.prompt % ubatch } else { 0 };
         let prompt = wish.prompt.min(ubatch.saturating_add(left));
-        let part = Request { prompt, generate: wish.generate.min(WARMUP_GENERATE), ..wish };
+        let part = Request { prompt, generate: wish.generate.min(Protocol::WARMUP_GENERATE), ..wish };
         self.settle(|session| {
             session.fill_depth(&part)?;
             Ok(session.run(&part)?.end)
@@ -189,8 +183,8 @@ impl Session<'_> {
         &mut self,
         mut run: impl FnMut(&mut Self) -> Result<f64, NativeError>,
     ) -> Result<(), NativeError> {
-        for _ in 0..if gguflab_native::has_gpu() { WARMUP_RUNS } else { 1 } {
-            if run(self)? > LONG_RUN {
+        for _ in 0..Protocol::warmup_runs(gguflab_native::has_gpu()) {
+            if run(self)? > Protocol::LONG_WARMUP {
                 break;
             }
         }
@@ -205,8 +199,10 @@ impl Session<'_> {
         self.fill_depth(&wish)?;
         output.send(&Message::RepetitionStarted { request, index });
         let before = usage::now().cpu_time;
-        let times = self.run(&wish)?;
-        let cpu_time = usage::now().cpu_time - before;
+        let used = || usage::now().cpu_time - before;
+        let mut tell = || output.send(&Message::PromptDone { request, cpu_time: used() });
+        let times = self.run_telling(&wish, &mut tell)?;
+        let cpu_time = used();
         let samples = samples(&wish, &times, cpu_time);
         output.send(&Message::Repetition {
             request,
@@ -250,6 +246,12 @@ impl Session<'_> {
     /// Runs a request from its depth on. The tokens that follow are those of the text, not the model's own
     /// choice, so that every configuration does the same work.
     pub(crate) fn run(&mut self, wish: &Request) -> Result<Times, NativeError> {
+        self.run_telling(wish, &mut || {})
+    }
+
+    /// The same; between prompt and generation `tell` is called, where there are both. That takes some microseconds of the first
+    /// token.
+    fn run_telling(&mut self, wish: &Request, tell: &mut dyn FnMut()) -> Result<Times, NativeError> {
         let sequences = wish.concurrency.max(1);
         let depth = u64::from(wish.depth);
         let after_prompt = depth + u64::from(wish.prompt);
@@ -262,6 +264,9 @@ impl Session<'_> {
         }
         // The first token comes out of the prompt's last logits; each further one needs a step.
         let steps = u64::from(wish.generate) - tokens.len() as u64;
+        if prompt.is_some() && steps > 0 {
+            tell();
+        }
         for step in 0..steps {
             let batch: Vec<BatchToken> =
                 (0..sequences).map(|sequence| self.token(sequence, after_prompt + step, true)).collect();

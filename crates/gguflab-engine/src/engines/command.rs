@@ -135,7 +135,7 @@ impl CommandEngine {
         let mut counts = vec![0; run.job.workload.requests.len()];
         let mut retries = run.job.protocol.retries;
         loop {
-            let (started, watch) = (now(), Watch::start(None));
+            let (started, watch) = (now(), Watch::with_gpus(None, f64::INFINITY));
             let begun = Instant::now();
             let answer = self.ask(run)?;
             let duration = begun.elapsed().as_secs_f64();

@@ -84,6 +84,8 @@ struct State {
     devices: Option<Vec<Device>>,
     /// The model that was read into the page cache.
     warmed: Option<PathBuf>,
+    /// Seconds of the last repetition of each request, of whatever job: how long those of the next one may take.
+    lasted: BTreeMap<u32, f64>,
 }
 
 impl State {
@@ -272,8 +274,10 @@ impl Embedded {
         let gpu = self.devices().is_ok() && self.state.has_gpu();
         // With a GPU the processor's threads mostly wait, so their use says nothing.
         let threads = if gpu { 0 } else { busy_threads(&job.configuration, self.threads) };
-        let mut run = Run::new(job, stop, sink, threads);
+        let lasted = std::mem::take(&mut self.state.lasted);
+        let mut run = Run { lasted, gpu, ..Run::new(job, stop, sink, threads) };
         let ending = self.steps(job, order, &mut run, gpu).err().unwrap_or_else(Ending::measured);
+        self.state.lasted = std::mem::take(&mut run.lasted);
         // After anything but a clean answer nothing is known of the worker's state.
         if !matches!(ending.outcome, Outcome::Measured | Outcome::Rejected) && !run.answered {
             self.worker = None;
@@ -372,8 +376,10 @@ struct Run<'a> {
     started: Instant,
     phase: (Phase, Instant),
     watch: Option<Watch>,
-    /// Seconds of the last repetition, 0 before there was one.
-    lasted: f64,
+    /// Seconds of the last repetition of each request.
+    lasted: BTreeMap<u32, f64>,
+    /// Whether the engine has a GPU.
+    gpu: bool,
     counts: Vec<u32>,
     noisy: Vec<u32>,
     cold: bool,
@@ -393,7 +399,8 @@ impl<'a> Run<'a> {
             started: Instant::now(),
             phase: (Phase::Start, Instant::now()),
             watch: None,
-            lasted: 0.0,
+            lasted: BTreeMap::new(),
+            gpu: false,
             counts: vec![0; job.workload.requests.len()],
             noisy: Vec::new(),
             cold: false,
@@ -406,6 +413,14 @@ impl<'a> Run<'a> {
         match (self.sink)(event) {
             Control::Continue => Ok(()),
             Control::End(ending) => Err(ending),
+        }
+    }
+
+    /// Watches a repetition of a request; one that nothing is known of may be long.
+    fn start_watch(&self, request: u32) -> Watch {
+        match self.gpu {
+            true => Watch::with_gpus(None, self.lasted.get(&request).copied().unwrap_or(f64::INFINITY)),
+            false => Watch::start(None),
         }
     }
 
@@ -477,7 +492,10 @@ impl<'a> Run<'a> {
             | Message::EvaluationOpened { .. }
             | Message::Scored { .. }
             | Message::TokensCounted { .. } => self.told = Some(message),
-            Message::RepetitionStarted { .. } => self.watch = Some(Watch::expecting(None, self.lasted)),
+            Message::RepetitionStarted { index, .. } => self.watch = Some(self.start_watch(index)),
+            Message::PromptDone { cpu_time, .. } => {
+                self.watch.iter_mut().for_each(|watch| watch.lap(cpu_time))
+            }
             Message::Repetition { index, duration, cpu_time, samples, .. } => {
                 self.repetition(index, duration, cpu_time, samples)?;
             }
@@ -497,9 +515,11 @@ impl<'a> Run<'a> {
             Some(watch) => watch.finish(Some(cpu_time), duration),
             None => gguflab_types::MachineState::default(),
         };
-        self.lasted = duration;
         let mut index = 0;
         let mut reason = None;
+        if let Some(request) = request {
+            self.lasted.insert(request, duration);
+        }
         if let Some(count) = request.and_then(|request| self.counts.get_mut(request as usize)) {
             index = *count;
             *count += 1;

@@ -132,7 +132,8 @@ impl LlamaBench {
     fn process(&self, run: &mut Run<'_>, program: &Program, request: &Request) -> Result<Batch, Ending> {
         run.tell(Event::Phase(Phase::Measure))?;
         let deadline = run.deadline(request);
-        let (kills, children, watch) = (kernel_kills(), ended_children(), Watch::start(None));
+        let (kills, children, watch) =
+            (kernel_kills(), ended_children(), Watch::with_gpus(None, f64::INFINITY));
         let started = now();
         let finished = process::run(program, deadline, run.stop, &mut |stream, line| {
             (run.sink)(Event::Log(death::level(stream, line), line.to_string()))

@@ -24,8 +24,8 @@ use gguflab_types::machine::Device;
 use gguflab_types::outputs::Reading;
 use gguflab_types::prompt::Tokens;
 use gguflab_types::{
-    Ending, EngineIdentity, Event, Job, Logits, Outcome, PromptKind, Repetition, Request, Sample, Workload,
-    metric,
+    Ending, EngineIdentity, Event, Job, Logits, Outcome, PromptKind, Protocol, Repetition, Request, Sample,
+    Workload, metric,
 };
 use round::{Course, Wish};
 use server::Server;
@@ -36,8 +36,6 @@ use std::time::{Duration, Instant};
 const TURN: Duration = Duration::from_millis(50);
 /// llama.cpp's default physical batch: one of them is all of the prompt that a warm-up needs.
 const DEFAULT_UBATCH: i64 = 512;
-/// Tokens generated in a warm-up.
-const WARMUP_GENERATE: u32 = 2;
 
 /// Asks the program who it is.
 ///
@@ -61,7 +59,16 @@ pub fn open(specification: &EngineSpecification) -> Result<Box<dyn Engine>, Engi
         false => content(&path),
     };
     let identity = foreign::identity("llama-server", build, specification);
-    Ok(Box::new(LlamaServer { program, name, abilities, identity, server: None, tokens: None, warmed: None }))
+    Ok(Box::new(LlamaServer {
+        program,
+        name,
+        abilities,
+        identity,
+        server: None,
+        tokens: None,
+        warmed: None,
+        gpu: false,
+    }))
 }
 
 struct LlamaServer {
@@ -75,6 +82,8 @@ struct LlamaServer {
     tokens: Option<(PathBuf, Tokens)>,
     /// The model that was read into the page cache.
     warmed: Option<PathBuf>,
+    /// Whether it told of a GPU when it was asked for its devices.
+    gpu: bool,
 }
 
 /// One trial on its way.
@@ -97,21 +106,23 @@ impl Engine for LlamaServer {
             return Ok(Vec::new());
         }
         let text = ask(&self.program, &self.name, "--list-devices")?;
-        Ok(text.lines().filter_map(foreign::device).collect())
+        let devices: Vec<Device> = text.lines().filter_map(foreign::device).collect();
+        self.gpu = devices.iter().any(|device| device.gpu);
+        Ok(devices)
     }
 
     fn release(&mut self) {
-        if self.server.as_ref().is_some_and(|server| server.device_memory().is_some()) {
+        if self.gpu {
             self.server = None;
         }
     }
 
     fn run(&mut self, job: &Job, stop: &Stop, sink: &mut dyn FnMut(Event) -> Control) -> Ending {
-        let name = self.name.clone();
+        let (name, gpu) = (self.name.clone(), self.gpu);
         let mut run = Run { job, stop, sink, name: &name, started: Instant::now() };
         let ended = self.trial(&mut run, &mut |server, tokens, run| {
             let counts = vec![0; run.job.workload.requests.len()];
-            Requests { server, tokens, counts }.measure(run)
+            Requests { server, tokens, counts, gpu }.measure(run)
         });
         self.close(ended)
     }
@@ -272,18 +283,34 @@ struct Requests<'a> {
     tokens: &'a Tokens,
     /// Repetitions of each request so far.
     counts: Vec<u32>,
+    /// Whether it has a GPU.
+    gpu: bool,
 }
 
 impl Requests<'_> {
+    /// Begins before the request is sent, so that nothing is held up by what is slow to read.
+    fn start_watch(&self) -> Watch {
+        if self.gpu { Watch::with_gpus(None, f64::INFINITY) } else { Watch::start(None) }
+    }
+
     fn warm_up(&mut self, run: &mut Run<'_>, index: usize) -> Result<(), Ending> {
         let batch = run.job.configuration.integer("ubatch").unwrap_or(DEFAULT_UBATCH);
         let batch = u32::try_from(batch).unwrap_or(u32::MAX).max(1);
         let request = run.job.workload.requests[index];
         run.tell(Event::Phase(Phase::Warmup))?;
-        self.fill_depth(run, &request)?;
-        let generate = request.generate.min(WARMUP_GENERATE);
-        let part = Request { prompt: request.prompt.min(batch), generate, ..request };
-        round::run(self.server, run, &self.wishes(&part)).map(drop)
+        let generate = request.generate.min(Protocol::WARMUP_GENERATE);
+        // A GPU loads kernels by shape when it first needs them: so the batch that is left over comes too.
+        let left = if self.gpu { request.prompt % batch } else { 0 };
+        let part = Request { prompt: request.prompt.min(batch.saturating_add(left)), generate, ..request };
+        for _ in 0..Protocol::warmup_runs(self.gpu) {
+            self.fill_depth(run, &request)?;
+            let started = Instant::now();
+            round::run(self.server, run, &self.wishes(&part))?;
+            if started.elapsed().as_secs_f64() > Protocol::LONG_WARMUP {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn measure(&mut self, run: &mut Run<'_>) -> Result<(), Ending> {
@@ -314,7 +341,7 @@ impl Requests<'_> {
         self.fill_depth(run, &request)?;
         let wishes = self.wishes(&request);
         let cpu_time = |server: &Server| server.usage().map(|usage| usage.cpu_time);
-        let (started, before, watch) = (now(), cpu_time(self.server), Watch::start(None));
+        let (started, before, watch) = (now(), cpu_time(self.server), self.start_watch());
         let courses = round::run(self.server, run, &wishes)?;
         let duration = courses.iter().map(|course| course.end).fold(0.0, f64::max);
         let cpu_time = before.zip(cpu_time(self.server)).map(|(before, after)| after - before);

@@ -313,6 +313,8 @@ impl Simulated {
             temperature: Some(55.0 + 35.0 * (1.0 - disturbance.clock).clamp(0.0, 1.0)),
             energy: None,
             gpu_energy: None,
+            foreign_prompt: None,
+            foreign_generation: None,
             throttled: None,
             memory_available: Some((preset.memory as f64 - rates.host_memory).max(0.0) as u64),
         }

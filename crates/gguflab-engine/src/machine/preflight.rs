@@ -1,7 +1,7 @@
 //! What would spoil a measurement on this machine right now.
 
 use super::files::Files;
-use crate::telemetry::Watch;
+use crate::telemetry::{Tenant, Watch, strangers};
 use gguflab_types::machine::{Machine, MachineState};
 use std::time::Duration;
 
@@ -23,10 +23,27 @@ const LITTLE_MEMORY: u64 = 1 << 30;
 #[must_use]
 pub fn preflight(machine: &Machine) -> Vec<String> {
     let files = Files::system();
-    let watch = Watch::start(None);
+    let watch = Watch::with_gpus(None, f64::INFINITY);
     std::thread::sleep(WATCHED);
     let state = watch.finish(Some(0.0), WATCHED.as_secs_f64());
-    warnings(machine, &files, &state)
+    let mut warnings = warnings(machine, &files, &state);
+    warnings.extend(shared(&strangers()));
+    warnings
+}
+
+/// Other programs on a GPU take of its time, which nothing that is measured tells, and of its memory.
+fn shared(strangers: &[Tenant]) -> Option<String> {
+    let words = |one: &Tenant| {
+        let memory = one.bytes.map(|bytes| format!(", {} MB", bytes / 1_000_000)).unwrap_or_default();
+        format!("process {} on GPU {}{memory}", one.process, one.gpu)
+    };
+    let all: Vec<String> = strangers.iter().map(words).collect();
+    (!all.is_empty()).then(|| {
+        format!(
+            "other programs compute on the GPU ({}): what they take of it is missing here",
+            all.join("; ")
+        )
+    })
 }
 
 fn warnings(machine: &Machine, files: &Files, state: &MachineState) -> Vec<String> {
@@ -116,7 +133,7 @@ fn steal(state: &MachineState) -> Option<String> {
 fn heat(state: &MachineState) -> Option<String> {
     if let Some(reason) = &state.throttled {
         return Some(format!(
-            "this machine is being slowed down ({reason}): let it cool down, or give it more"
+            "this machine is being slowed down ({reason}): see to its cooling and its power"
         ));
     }
     let temperature = state.temperature.filter(|&temperature| temperature >= HOT)?;
@@ -200,6 +217,15 @@ mod tests {
         check(&saving, &[(&driver, "acpi-cpufreq")], &state, &["`powersave`"]);
         check(&saving, &[(&driver, "intel_pstate"), (&preference, "balance_performance")], &state, &[]);
         check(&saving, &[(&driver, "intel_pstate"), (&preference, "power")], &state, &["`power`"]);
+    }
+
+    #[test]
+    fn strangers_on_a_gpu_are_named() {
+        assert_eq!(shared(&[]), None);
+        let known = Tenant { gpu: 0, process: 77, bytes: Some(12_300_000_000) };
+        let silent = Tenant { gpu: 1, process: 78, bytes: None };
+        let words = shared(&[known, silent]).unwrap();
+        assert!(words.contains("(process 77 on GPU 0, 12300 MB; process 78 on GPU 1)"), "{words}");
     }
 
     #[test]

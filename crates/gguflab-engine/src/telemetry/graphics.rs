@@ -18,6 +18,16 @@ const SLOWING: [(ThrottleReasons, &str); 3] = [
     (ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN, "power supply"),
 ];
 
+/// A process that computes on a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tenant {
+    /// Number of the GPU, from 0.
+    pub(crate) gpu: u32,
+    pub(crate) process: u32,
+    /// Bytes of its memory there; `None` where the driver does not tell.
+    pub(crate) bytes: Option<u64>,
+}
+
 /// Where GPUs are asked.
 #[derive(Debug, Default)]
 pub(super) struct Graphics {
@@ -41,14 +51,27 @@ impl Graphics {
 
     /// Bytes of memory that a process has on all GPUs; `None` when it is not seen on any.
     pub(super) fn memory_of(&self, process: u32) -> Option<u64> {
-        let library = self.library.as_ref()?;
-        let of = |index| library.device_by_index(index)?.running_compute_processes();
-        let all = (0..library.device_count().ok()?).flat_map(|index| of(index).unwrap_or_default());
-        let own = all.filter(|one| one.pid == process).filter_map(|one| match one.used_gpu_memory {
-            UsedGpuMemory::Used(bytes) => Some(bytes),
-            UsedGpuMemory::Unavailable => None,
-        });
-        own.reduce(u64::saturating_add)
+        let own = self.tenants().into_iter().filter(|one| one.process == process);
+        own.filter_map(|one| one.bytes).reduce(u64::saturating_add)
+    }
+
+    /// The processes that compute on GPUs.
+    pub(super) fn tenants(&self) -> Vec<Tenant> {
+        let Some(library) = &self.library else { return Vec::new() };
+        let of = |gpu| library.device_by_index(gpu)?.running_compute_processes();
+        let all = 0..library.device_count().unwrap_or(0);
+        all.flat_map(|gpu| {
+            let processes = of(gpu).unwrap_or_default().into_iter();
+            processes.map(move |one| Tenant {
+                gpu,
+                process: one.pid,
+                bytes: match one.used_gpu_memory {
+                    UsedGpuMemory::Used(bytes) => Some(bytes),
+                    UsedGpuMemory::Unavailable => None,
+                },
+            })
+        })
+        .collect()
     }
 
     /// What slows GPUs down at this moment, in words. Such states last for seconds, so a look at the end of a repetition sees them.
@@ -117,6 +140,7 @@ mod tests {
     fn where_there_is_no_library_nothing_is_told() {
         let nothing = Graphics::default();
         assert_eq!((nothing.energy(), nothing.slowed(), nothing.memory_of(1)), (None, None, None));
+        assert_eq!(nothing.tenants(), []);
         let library = Nvml::builder().lib_path("libno-such-thing.so.1".as_ref()).init().ok();
         assert!(library.is_none());
         // On a machine with a driver this finds counters that only grow.

@@ -36,6 +36,22 @@ pub fn group_usage(group: u32) -> Option<Usage> {
     sum
 }
 
+/// Whether a process that is seen here was started by this one, by its children or theirs; `None` when none of this number is seen.
+pub(super) fn is_own(files: &Files, process: u32) -> Option<bool> {
+    let own = u64::from(std::process::id());
+    let parent = |process: u64| field(&files.text(&format!("proc/{process}/stat"))?, PARENT);
+    let mut ancestor = u64::from(process);
+    while ancestor != own {
+        match parent(ancestor) {
+            Some(next @ 1..) => ancestor = next,
+            Some(0) => return Some(false),
+            None if ancestor == u64::from(process) => return None,
+            None => return Some(false),
+        }
+    }
+    Some(true)
+}
+
 /// Processor seconds of all children of this process that have ended, and of theirs. The difference of two
 /// readings is what a child used that ran in between, however short it was.
 #[must_use]
@@ -52,6 +68,7 @@ pub fn kernel_kills() -> Option<u64> {
 }
 
 /// Fields of `/proc/PID/stat`, counted from the state (field 3 of `proc_pid_stat(5)`) as 0.
+const PARENT: usize = 1;
 const GROUP: usize = 2;
 const USER: usize = 11;
 const SYSTEM: usize = 12;
@@ -105,6 +122,22 @@ mod tests {
         assert_eq!(field(&text, GROUP), Some(77));
         assert_eq!(super::usage(&files, 43), None);
         assert_eq!(super::usage(&files, 44), None);
+    }
+
+    #[test]
+    fn a_process_is_own_by_its_ancestors() {
+        let own = std::process::id();
+        let (child, grandchild, other) = (own + 1, own + 2, own + 3);
+        let stat = |process: u32, parent: u32| {
+            (format!("proc/{process}/stat"), format!("{process} (a) S {parent} 1 1 0\n"))
+        };
+        let texts = [stat(child, own), stat(grandchild, child), stat(other, 1), stat(1, 0)];
+        let files: Vec<(&str, &str)> =
+            texts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        let folder = lay_out(&files);
+        let files = Files::under(folder.path());
+        let found = [own, child, grandchild, other, own + 4].map(|process| is_own(&files, process));
+        assert_eq!(found, [Some(true), Some(true), Some(true), Some(false), None]);
     }
 
     #[cfg(target_os = "linux")]
