@@ -40,7 +40,7 @@ pub(super) fn run(request: &Request) -> Result<Vec<Figure>> {
     let (mut endings, mut minutes) = (Vec::new(), Vec::new());
     for number in 1..=request.pairs {
         let start = Instant::now();
-        let check = ["gate", "check", "same", "--quiet", "--budget-time", "150s", "--baselines", &baselines];
+        let check = ["gate", "check", "same", "--quiet", "--budget-time", "140s", "--baselines", &baselines];
         let code = gguflab(&check).status()?.code().context("a check was killed")?;
         eprintln!("bench: check {number} of {} ended with {code} after {:?}", request.pairs, start.elapsed());
         endings.push(code);
