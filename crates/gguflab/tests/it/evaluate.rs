@@ -147,7 +147,7 @@ fn an_engine_refuses_what_cannot_be_compared() {
     };
     gguflab_format::write_tiny(&place.path("wider.gguf"), &model).unwrap();
     let cases = [
-        ("evaluate tiny.gguf --text short.txt", 3, "short.txt has"),
+        ("evaluate tiny.gguf --text short.txt", 3, "short.txt is too short: it has"),
         ("evaluate tiny.gguf --text latin.txt --context 64", 3, "no UTF-8 from byte 3 on"),
         ("evaluate tiny.gguf --text none.txt", 3, "cannot read none.txt"),
         ("evaluate wider.gguf --reference tiny.gguf --text text.txt", 3, "512 tokens against 600"),

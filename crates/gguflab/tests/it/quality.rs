@@ -138,7 +138,7 @@ fn an_engine_refuses_what_quality_cannot_be_judged_by() {
             3,
             "take a longer text, or a smaller --context",
         ),
-        ("--require divergence<0.1 --data some.txt --context 128".to_string(), 3, "fewer than 8"),
+        ("--require divergence<0.1 --data some.txt --context 128".to_string(), 3, "of the 8 windows"),
         (
             format!("--require divergence<0.1 {long} --engine simulated"),
             2,
