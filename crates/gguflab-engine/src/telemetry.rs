@@ -126,15 +126,12 @@ impl Watch {
         else {
             return [None, None];
         };
-        [foreign(before, lap, Some(until)), foreign(lap, after, cpu_time.map(|all| all - until))]
+        let part = |from: Ticks, to: Ticks, cpu_time: Option<f64>| {
+            let spent = to.since(from).filter(|spent| spent.all() >= LEAST_TICKS)?;
+            Some(spent.foreign(cpu_time?))
+        };
+        [part(before, lap, Some(until)), part(lap, after, cpu_time.map(|all| all - until))]
     }
-}
-
-/// The share of all processor time that others than the engine used; `None` of too few ticks.
-fn foreign(before: Ticks, after: Ticks, cpu_time: Option<f64>) -> Option<f64> {
-    let spent = after.since(before).filter(|spent| spent.all() >= LEAST_TICKS)?;
-    let own = cpu_time? * ticks_per_second();
-    Some(((spent.busy as f64 - own) / spent.all() as f64).clamp(0.0, 1.0))
 }
 
 /// Processors that are online in the whole machine: what shares of processor time refer to. At least 1.
@@ -197,9 +194,6 @@ fn between(before: &Counters, after: &Counters, cpu_time: Option<f64>, wall: f64
         (Some(before), Some(after)) if long_enough => after.since(before),
         _ => None,
     };
-    let total = spent.map(|spent| spent.all() as f64);
-    let share = |part: f64| total.map(|total| (part / total).clamp(0.0, 1.0));
-    let seconds_of_engine = cpu_time.map(|seconds| seconds * ticks_per_second());
     MachineState {
         pressure: match (before.pressure, after.pressure) {
             (Some(before), Some(after)) if long_enough => {
@@ -207,8 +201,8 @@ fn between(before: &Counters, after: &Counters, cpu_time: Option<f64>, wall: f64
             }
             _ => None,
         },
-        steal: spent.and_then(|spent| share(spent.steal as f64)),
-        foreign: spent.zip(seconds_of_engine).and_then(|(spent, engine)| share(spent.busy as f64 - engine)),
+        steal: spent.map(|spent| spent.share(spent.steal as f64)),
+        foreign: spent.zip(cpu_time).map(|(spent, engine)| spent.foreign(engine)),
         cpu_per_wall: cpu_time.map(|seconds| seconds / wall),
         throttled: throttled(before, after),
         ..MachineState::default()
@@ -248,6 +242,16 @@ impl Ticks {
 
     fn all(self) -> u64 {
         self.busy + self.idle + self.steal
+    }
+
+    /// The share of so many ticks; there are some.
+    fn share(self, part: f64) -> f64 {
+        (part / self.all() as f64).clamp(0.0, 1.0)
+    }
+
+    /// The share that others had than an engine which used so many processor seconds.
+    fn foreign(self, cpu_time: f64) -> f64 {
+        self.share(self.busy as f64 - cpu_time * ticks_per_second())
     }
 }
 

@@ -44,7 +44,7 @@ fn claim(beside: &Path, path: &Path) -> io::Result<()> {
         // A file system that has no links: an empty file holds the place for a moment.
         Err(_) => {
             drop(File::create_new(path)?);
-            rename(beside, path).inspect_err(|_| drop(std::fs::remove_file(path)))
+            rename(beside, path).inspect_err(|_| drop(remove_file(path)))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What an engine is asked to do for one trial.
 
 use crate::configuration::Configuration;
-use crate::workload::Workload;
+use crate::workload::{Request, Workload};
 use serde::{Deserialize, Serialize};
 
 /// Where the prompt tokens come from.
@@ -41,18 +41,40 @@ pub struct Protocol {
     pub fresh: bool,
 }
 
-impl Protocol {
-    /// Tokens generated in a warm-up: enough to touch everything that generation touches.
-    pub const WARMUP_GENERATE: u32 = 4;
-    /// Seconds of a run of a warm-up after which nothing that is done for the first time matters any more.
-    pub const LONG_WARMUP: f64 = 1.0;
+/// Tokens generated in a warm-up: enough to touch everything that generation touches.
+const WARMUP_GENERATE: u32 = 4;
+/// Runs of which a warm-up consists at most with a GPU. CUDA runs work of one shape the first time, records it when it comes again,
+/// and then runs the record: the second prompt of 700 tokens took an H100 a quarter longer than the first one, the third a tenth
+/// less.
+const WARMUP_RUNS: u32 = 3;
+/// Seconds of such a run beside which nothing that is done for the first time matters.
+const LONG_WARMUP: f64 = 1.0;
 
-    /// Runs of which a warm-up consists at most. CUDA runs work of one shape the first time, records it when it comes again, and
-    /// then runs the record: the second prompt of 700 tokens took an H100 a quarter longer than the first one, the third a tenth
-    /// less.
+impl Protocol {
+    /// As much of a request as a warm-up needs, with physical batches of so many tokens: one of them and some generated tokens. A
+    /// GPU loads kernels by shape when it first needs them, so with one the batch that is left over comes too.
     #[must_use]
-    pub fn warmup_runs(has_gpu: bool) -> u32 {
-        if has_gpu { 3 } else { 1 }
+    pub fn warm_up_of(request: &Request, ubatch: u32, has_gpu: bool) -> Request {
+        let ubatch = ubatch.max(1);
+        let left = if has_gpu { request.prompt % ubatch } else { 0 };
+        Request {
+            prompt: request.prompt.min(ubatch.saturating_add(left)),
+            generate: request.generate.min(WARMUP_GENERATE),
+            ..*request
+        }
+    }
+
+    /// Runs something that tells its seconds, with a GPU until nothing in it is done for the first time.
+    ///
+    /// # Errors
+    /// The first of what is run.
+    pub fn settle<E>(has_gpu: bool, mut run: impl FnMut() -> Result<f64, E>) -> Result<(), E> {
+        for _ in 0..if has_gpu { WARMUP_RUNS } else { 1 } {
+            if run()? > LONG_WARMUP {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -111,4 +133,34 @@ pub struct Job {
     pub deadlines: Deadlines,
     /// Most bytes of memory that the engine may take on the host, where there is a limit.
     pub memory_limit: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warm_ups_are_short_and_with_a_gpu_have_the_batch_that_is_left_over() {
+        let request = Request { depth: 7, ..Request::new(700, 64) };
+        for (ubatch, has_gpu, prompt) in [(512, false, 512), (512, true, 700), (256, true, 444), (0, true, 1)]
+        {
+            let part = Protocol::warm_up_of(&request, ubatch, has_gpu);
+            assert_eq!(part, Request { prompt, generate: 4, ..request }, "{ubatch} {has_gpu}");
+        }
+        let short = Request::new(5, 1);
+        assert_eq!(Protocol::warm_up_of(&short, 512, true), short);
+    }
+
+    #[test]
+    fn what_settles_is_run_again_unless_it_is_long_or_there_is_no_gpu() {
+        for (has_gpu, seconds, expected) in [(false, 0.1, 1), (true, 0.1, 3), (true, 2.0, 1)] {
+            let mut runs = 0;
+            let settled: Result<(), ()> = Protocol::settle(has_gpu, || {
+                runs += 1;
+                Ok(seconds)
+            });
+            assert_eq!((settled, runs), (Ok(()), expected), "{has_gpu} {seconds}");
+        }
+        assert_eq!(Protocol::settle(true, || Err::<f64, _>("boom")), Err("boom"));
+    }
 }

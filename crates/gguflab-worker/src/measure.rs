@@ -167,11 +167,8 @@ impl Session<'_> {
 
     fn warm_up(&mut self, index: usize) -> Result<(), NativeError> {
         let wish = self.workload.requests[index];
-        let ubatch = self.settings.ubatch.unwrap_or(DEFAULT_UBATCH).max(1);
-        // A GPU loads kernels by shape when it first needs them: so the batch that is left over comes too.
-        let left = if gguflab_native::has_gpu() { wish.prompt % ubatch } else { 0 };
-        let prompt = wish.prompt.min(ubatch.saturating_add(left));
-        let part = Request { prompt, generate: wish.generate.min(Protocol::WARMUP_GENERATE), ..wish };
+        let ubatch = self.settings.ubatch.unwrap_or(DEFAULT_UBATCH);
+        let part = Protocol::warm_up_of(&wish, ubatch, gguflab_native::has_gpu());
         self.settle(|session| {
             session.fill_depth(&part)?;
             Ok(session.run(&part)?.end)
@@ -183,12 +180,7 @@ impl Session<'_> {
         &mut self,
         mut run: impl FnMut(&mut Self) -> Result<f64, NativeError>,
     ) -> Result<(), NativeError> {
-        for _ in 0..Protocol::warmup_runs(gguflab_native::has_gpu()) {
-            if run(self)? > Protocol::LONG_WARMUP {
-                break;
-            }
-        }
-        Ok(())
+        Protocol::settle(gguflab_native::has_gpu(), || run(self))
     }
 
     fn measure(&mut self, index: u32, output: &Output, request: u64) -> Result<(), NativeError> {

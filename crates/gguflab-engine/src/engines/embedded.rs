@@ -276,7 +276,7 @@ impl Embedded {
         let threads = if gpu { 0 } else { busy_threads(&job.configuration, self.threads) };
         let lasted = std::mem::take(&mut self.state.lasted);
         let mut run = Run { lasted, gpu, ..Run::new(job, stop, sink, threads) };
-        let ending = self.steps(job, order, &mut run, gpu).err().unwrap_or_else(Ending::measured);
+        let ending = self.steps(job, order, &mut run).err().unwrap_or_else(Ending::measured);
         self.state.lasted = std::mem::take(&mut run.lasted);
         // After anything but a clean answer nothing is known of the worker's state.
         if !matches!(ending.outcome, Outcome::Measured | Outcome::Rejected) && !run.answered {
@@ -288,8 +288,8 @@ impl Embedded {
         (ending, run.told)
     }
 
-    fn steps(&mut self, job: &Job, order: Order, run: &mut Run<'_>, gpu: bool) -> Result<(), Ending> {
-        self.prepare(job, run, gpu)?;
+    fn steps(&mut self, job: &Job, order: Order, run: &mut Run<'_>) -> Result<(), Ending> {
+        self.prepare(job, run)?;
         let wanted = (job.model.clone(), part(&job.configuration, Scope::Model));
         let Some(worker) = &mut self.worker else {
             return Err(Ending::new(Outcome::Crashed, "the worker is gone"));
@@ -309,7 +309,7 @@ impl Embedded {
 
     /// Brings the worker's process into the state that the job needs: started, with the right NUMA strategy and
     /// limits, and without the model when loading is to be measured.
-    fn prepare(&mut self, job: &Job, run: &mut Run<'_>, gpu: bool) -> Result<(), Ending> {
+    fn prepare(&mut self, job: &Job, run: &mut Run<'_>) -> Result<(), Ending> {
         let numa = match job.configuration.get("numa") {
             Value::Text(strategy) => Some(strategy.clone()),
             _ => None,
@@ -320,7 +320,7 @@ impl Embedded {
         }
         let bytes = files::bytes(&job.model);
         // GPU drivers reserve huge address spaces, so a limit would only get in their way.
-        let limit = job.memory_limit.filter(|_| !gpu);
+        let limit = job.memory_limit.filter(|_| !run.gpu);
         let environment: BTreeMap<String, String> = job.configuration.environment().collect();
         let same = self.state.setup.numa == numa && self.state.setup.environment == environment;
         if !same || self.state.setup.address_space.is_some() != limit.is_some() {

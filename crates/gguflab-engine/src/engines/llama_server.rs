@@ -295,22 +295,16 @@ impl Requests<'_> {
 
     fn warm_up(&mut self, run: &mut Run<'_>, index: usize) -> Result<(), Ending> {
         let batch = run.job.configuration.integer("ubatch").unwrap_or(DEFAULT_UBATCH);
-        let batch = u32::try_from(batch).unwrap_or(u32::MAX).max(1);
+        let batch = u32::try_from(batch).unwrap_or(u32::MAX);
         let request = run.job.workload.requests[index];
         run.tell(Event::Phase(Phase::Warmup))?;
-        let generate = request.generate.min(Protocol::WARMUP_GENERATE);
-        // A GPU loads kernels by shape when it first needs them: so the batch that is left over comes too.
-        let left = if self.gpu { request.prompt % batch } else { 0 };
-        let part = Request { prompt: request.prompt.min(batch.saturating_add(left)), generate, ..request };
-        for _ in 0..Protocol::warmup_runs(self.gpu) {
+        let part = Protocol::warm_up_of(&request, batch, self.gpu);
+        Protocol::settle(self.gpu, || {
             self.fill_depth(run, &request)?;
             let started = Instant::now();
             round::run(self.server, run, &self.wishes(&part))?;
-            if started.elapsed().as_secs_f64() > Protocol::LONG_WARMUP {
-                break;
-            }
-        }
-        Ok(())
+            Ok(started.elapsed().as_secs_f64())
+        })
     }
 
     fn measure(&mut self, run: &mut Run<'_>) -> Result<(), Ending> {

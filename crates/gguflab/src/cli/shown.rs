@@ -2,6 +2,7 @@
 
 use super::Arguments;
 use clap::Parser;
+use gguflab_lab::pasted::split;
 use std::path::{Path, PathBuf};
 
 /// The README and all guides.
@@ -43,23 +44,9 @@ fn commands(page: &str) -> Vec<String> {
 
 /// The words as a shell hands them over, up to a comment or to what the shell does with the output.
 fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut rest = line.trim_start();
-    while !rest.is_empty() && !rest.starts_with(['#', '|', '>', ';', '&']) && !rest.starts_with("2>") {
-        let (mut word, mut quote) = (String::new(), None);
-        let end = rest.find(|sign: char| {
-            match quote {
-                None if sign.is_whitespace() => return true,
-                None if matches!(sign, '\'' | '"') => quote = Some(sign),
-                Some(open) if sign == open => quote = None,
-                _ => word.push(sign),
-            }
-            false
-        });
-        words.push(word);
-        rest = rest[end.unwrap_or(rest.len())..].trim_start();
-    }
-    words
+    let call = line.split(" #").next().unwrap_or_default();
+    let is_own = |word: &String| !word.starts_with(['|', '>', ';', '&']) && !word.starts_with("2>");
+    split(call).unwrap().into_iter().take_while(is_own).collect()
 }
 
 #[test]
